@@ -1,0 +1,1 @@
+//! Ownership by a file lock: one process owns all shards.

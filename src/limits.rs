@@ -1,0 +1,83 @@
+//! Every limit and timeout, in one place, each with its reason.
+
+use std::time::Duration;
+
+use crate::retry::Policy;
+
+/// Records of one batch that a turn takes at most: large enough that a commit's fixed cost
+/// vanishes, small enough that a turn stays below tens of milliseconds.
+pub const TURN_RECORDS_MAX: usize = 500;
+/// Bytes of one fetch response, far below rskafka's message limit (100 MiB).
+pub const FETCH_BYTES_MAX: i32 = 1 << 20;
+/// Long poll of a fetch.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Bytes of records in one outbox row and one append: below the log's `message.max.bytes` (1 MiB
+/// on Kafka and Redpanda) with room for batch overhead.
+pub const APPEND_BYTES_MAX: usize = 800 * 1024;
+/// Records in one append.
+pub const APPEND_RECORDS_MAX: usize = 1_000;
+/// Outbox rows of the own partition above which a shard stops consuming.
+pub const OUTBOX_ROWS_MAX: i64 = 1_000;
+
+/// Own timeout of each call on the log, added to a long poll; rskafka has none.
+pub const LOG_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of each call on the schema registry.
+pub const REGISTRY_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer "no such schema" is believed before the registry is asked again.
+pub const REGISTRY_NOT_FOUND_TTL: Duration = Duration::from_secs(1);
+/// How often a schema id that the registry does not know is asked for before its record is parked:
+/// a registry that lags behind its writers gets this many chances.
+pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;
+/// How long SQLite waits for another connection's lock.
+pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Read connections of a SQLite store.
+pub const SQLITE_READERS: u32 = 4;
+
+/// Waits between tries after a failure of log, database or registry.
+pub const BACKOFF: Policy = Policy {
+    first: Duration::from_millis(20),
+    max: Duration::from_secs(1),
+};
+
+/// How long acknowledged outbox rows wait for a turn to ride in before they are deleted alone.
+pub const DELETE_ALONE_AFTER: Duration = Duration::from_millis(200);
+/// How often a publisher looks into the outbox unasked, for rows of other instances.
+pub const OUTBOX_POLL: Duration = Duration::from_millis(500);
+/// How often shards are renewed and free ones looked for.
+pub const LEASE_HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Inbox horizon: ids are kept this long, one day longer than the topics' retention (7 days).
+pub const INBOX_HORIZON: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+/// How often a shard prunes its inbox.
+pub const INBOX_PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// Inbox entries that one turn prunes at most.
+pub const INBOX_PRUNE_ROWS: u32 = 1_000;
+
+/// Default and longest deadline of a unary call.
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(30);
+/// Largest decoded gRPC request.
+pub const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// Streams open on one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;
+/// Server-made resets on one connection before it is closed (hyper's default is 1,024; tonic
+/// passes none).
+pub const LOCAL_RESETS_MAX: usize = 256;
+/// HTTP/2 header list of one request.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// Keepalive ping after this much silence, and how long its answer may take.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// See [`KEEPALIVE_INTERVAL`].
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection's age at which it is asked to go away, so that load spreads over new instances.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long calls on an aged connection may go on.
+pub const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
+/// Connections open at one time.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Calls in flight at one time over all connections; more are shed with RESOURCE_EXHAUSTED.
+pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
+/// When a shed or unavailable caller is told to come back (RetryInfo).
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a server waits for calls in flight once it has been told to stop.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,1 @@
+//! A batching appender: many callers, one append per partition in flight.

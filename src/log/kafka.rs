@@ -1,0 +1,1 @@
+//! The log over the Kafka protocol, through rskafka.

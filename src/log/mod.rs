@@ -1,0 +1,169 @@
+//! The log, as a port: append, read, bounds.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+
+pub mod appender;
+#[cfg(feature = "test-util")]
+pub mod contract;
+pub mod kafka;
+pub mod memory;
+
+/// One record of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Decides the partition; `None` only from foreign producers.
+    pub key: Option<Bytes>,
+    /// The framed payload; `None` (a tombstone) only from foreign producers.
+    pub value: Option<Bytes>,
+    /// Header names and values, sorted by name; the adapters keep the last of a repeated name.
+    pub headers: Vec<(String, Bytes)>,
+    /// The producer's time.
+    pub timestamp: Timestamp,
+}
+
+impl Record {
+    /// Bytes of key, value and headers: what counts against batch limits.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        self.key.as_ref().map_or(0, Bytes::len)
+            + self.value.as_ref().map_or(0, Bytes::len)
+            + headers
+    }
+}
+
+/// A record and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumed {
+    /// Position in the partition; offsets rise but may have gaps.
+    pub offset: i64,
+    /// What stands there.
+    pub record: Record,
+}
+
+/// The outcome of a read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Records in offset order, all at or after the offset asked for; empty when none came in time.
+    pub records: Vec<Consumed>,
+    /// The offset that the next record will get, as far as it may be read.
+    pub high_watermark: i64,
+}
+
+/// What a partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The earliest offset kept; retention moves it up.
+    pub first: i64,
+    /// The offset that the next record will get (the high watermark).
+    pub next: i64,
+}
+
+/// Limits of one read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimit {
+    /// Upper bound of the response; at least one record comes back if there is one.
+    pub bytes_max: i32,
+    /// How long to wait for a record when there is none (long poll). Zero answers at once.
+    pub wait_max: Duration,
+}
+
+/// The port for the durable log.
+///
+/// # Contract
+///
+/// - **Durable**: when `append` returns `Ok`, the records are on all in-sync replicas and survive
+///   any single failure; the offset returned is that of the last of them.
+/// - **Ordered**: records of one `append` are contiguous and in order. Two appends to one
+///   partition keep their order only if the second starts after the first has returned, so a
+///   caller keeps one append per partition in flight.
+/// - **Repeats**: an `append` that returns [`ErrorKind::Ambiguous`] may have appended all its
+///   records, once or more. One that returns `Ok` may also have appended them more than once.
+///   One that fails with another kind has appended nothing.
+/// - **Read** never returns a record below `from`, never skips one that exists, and never moves
+///   to another offset by itself: an offset below [`Bounds::first`] or above [`Bounds::next`] is
+///   [`ErrorKind::OutOfRange`].
+/// - **Bounded**: every call returns within its adapter's request timeout (plus the long poll),
+///   whatever the network does. Dropping a call is safe; what it appended may still appear.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Creates `topic` with `partitions` partitions and `cleanup.policy=delete`; a topic that
+    /// exists is left as it is, whatever its partition count.
+    async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Error>;
+
+    /// The number of partitions of `topic`, or `None` when it does not exist.
+    async fn partitions(&self, topic: &str) -> Result<Option<i32>, Error>;
+
+    /// Appends `records` (at least one) to one partition; returns the last one's offset.
+    async fn append(&self, topic: &str, partition: i32, records: Vec<Record>)
+    -> Result<i64, Error>;
+
+    /// Reads from offset `from`, waiting for a record as long as `limit` says.
+    async fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        limit: ReadLimit,
+    ) -> Result<Batch, Error>;
+
+    /// The partition's first and next offset.
+    async fn bounds(&self, topic: &str, partition: i32) -> Result<Bounds, Error>;
+}
+
+/// What a caller does about a failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nothing happened; the same call may succeed later.
+    Retry,
+    /// An append may or may not have happened.
+    Ambiguous,
+    /// The offset lies outside the partition.
+    OutOfRange,
+    /// The topic or partition does not exist.
+    UnknownTopic,
+    /// Repeating the call cannot help (a record too large, a refused login).
+    Fatal,
+}
+
+/// A failed call, with what it was about.
+#[derive(Debug)]
+pub struct Error {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// The call: `append`, `read`, ...
+    pub operation: &'static str,
+    /// The topic concerned; empty when the call concerns none.
+    pub topic: String,
+    /// The partition concerned, or -1.
+    pub partition: i32,
+    /// The driver's own error or a description.
+    pub source: Box<dyn StdError + Send + Sync>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "log {} of {}/{} failed: {}",
+            self.operation, self.topic, self.partition, self.source
+        )
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self.source.as_ref())
+    }
+}

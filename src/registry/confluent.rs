@@ -1,0 +1,1 @@
+//! The schema registry over Confluent's REST API.

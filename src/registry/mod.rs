@@ -1,0 +1,70 @@
+//! The schema registry, as a port: id <-> schema.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::codec::Schema;
+
+pub mod confluent;
+#[cfg(feature = "test-util")]
+pub mod contract;
+pub mod memory;
+
+/// The registry's number of a schema, as it stands in the Confluent frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SchemaId(pub u32);
+
+impl fmt::Display for SchemaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The port for the schema registry.
+///
+/// # Contract
+///
+/// - An id names one schema for ever; a schema registered under several subjects keeps its id.
+/// - `schema` answers from memory once it has answered: a registry that is down stops only what
+///   was never seen. A failure is never remembered as an answer.
+/// - `register` is idempotent; a schema that the subject's compatibility level refuses is
+///   [`ErrorKind::Incompatible`].
+/// - Every call returns within the adapter's request timeout.
+#[async_trait]
+pub trait SchemaRegistry: Send + Sync + 'static {
+    /// The schema with this id.
+    async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error>;
+
+    /// The id of `schema` (its literal text) under `subject`, if it is registered there.
+    async fn lookup(&self, subject: &str, schema: &str) -> Result<SchemaId, Error>;
+
+    /// Registers `schema` (its literal text) under `subject` unless it is there already.
+    async fn register(&self, subject: &str, schema: &str) -> Result<SchemaId, Error>;
+}
+
+/// What a caller does about a failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The registry could not be asked; later it may.
+    Retry,
+    /// The registry answered that there is no such schema or subject.
+    NotFound,
+    /// The registry refuses this version of the schema.
+    Incompatible,
+    /// The registry's schema cannot be read by this program.
+    Invalid,
+}
+
+/// A failed call, with what it was about.
+#[derive(Debug, thiserror::Error)]
+#[error("schema registry: {subject}: {detail}")]
+pub struct Error {
+    /// What to do about it.
+    pub kind: ErrorKind,
+    /// The subject, or `schema id N`.
+    pub subject: String,
+    /// The registry's answer or the transport's failure.
+    pub detail: String,
+}

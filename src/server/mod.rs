@@ -1,0 +1,1 @@
+//! Servers: gRPC with its layers, and HTTP for metrics and readiness.

@@ -1,0 +1,1 @@
+//! Error kinds as gRPC status, in one place.
