@@ -18,6 +18,7 @@ pub mod validate;
 #[allow(
     missing_docs,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     reason = "generated; the documentation stands in proto/"
 )]
 pub mod proto {
