@@ -1,1 +1,170 @@
-//! Settings that the services share.
+//! Settings that the services share: groups of flags to flatten into a service's own `Args`.
+//!
+//! Every flag has an environment variable with the prefix `SHOP_`. Flags whose default differs
+//! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args};
+
+use crate::message::Binding;
+use crate::telemetry::LogFormat;
+
+/// Where the log is, and how its topics are cut.
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// Brokers of the log (Kafka protocol), as host:port, separated by commas.
+    #[arg(
+        long,
+        env = "SHOP_LOG",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9092"
+    )]
+    pub log: Vec<String>,
+
+    /// Partitions of every topic. Stored by each service on its first start, and never changed.
+    #[arg(
+        long,
+        env = "SHOP_PARTITIONS",
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(i32).range(1..=1024)
+    )]
+    pub partitions: i32,
+}
+
+/// Where the schema registry is.
+#[derive(Args, Clone, Debug)]
+pub struct RegistryArgs {
+    /// URL of the schema registry (Confluent REST API).
+    #[arg(
+        long,
+        env = "SHOP_REGISTRY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    pub registry: String,
+
+    /// Whether schemas that the registry lacks are registered at start; with false the service
+    /// waits until somebody has registered them.
+    #[arg(
+        long,
+        env = "SHOP_REGISTER_SCHEMAS",
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        default_value_t = true
+    )]
+    pub register_schemas: bool,
+}
+
+impl RegistryArgs {
+    /// What to do about schemas that the registry lacks.
+    #[must_use]
+    pub fn binding(&self) -> Binding {
+        if self.register_schemas {
+            Binding::Register
+        } else {
+            Binding::Lookup
+        }
+    }
+}
+
+/// What the process tells about itself.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetryArgs {
+    /// Shape of the log lines on stderr; RUST_LOG filters them.
+    #[arg(
+        long,
+        env = "SHOP_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text
+    )]
+    pub log_format: LogFormat,
+}
+
+/// A service's database, as `--store` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// `sqlite:PATH`.
+    Sqlite(PathBuf),
+}
+
+/// The value of `--store` names no database that this program knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no database; write sqlite:PATH")]
+pub struct UnknownStore(String);
+
+impl FromStr for StoreLocation {
+    type Err = UnknownStore;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err(UnknownStore(text.to_owned())),
+        }
+    }
+}
+
+impl std::fmt::Display for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        log: LogArgs,
+        #[command(flatten)]
+        registry: RegistryArgs,
+        #[command(flatten)]
+        telemetry: TelemetryArgs,
+        #[arg(long, default_value = "sqlite:data/order.db")]
+        store: StoreLocation,
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let program = Program::parse_from([
+            "program",
+            "--log",
+            "a:1,b:2",
+            "--registry",
+            "http://c:3",
+            "--register-schemas",
+            "false",
+            "--partitions",
+            "8",
+            "--log-format",
+            "json",
+        ]);
+        assert_eq!(program.log.log, ["a:1", "b:2"]);
+        assert_eq!(program.log.partitions, 8);
+        assert_eq!(program.registry.registry, "http://c:3");
+        assert_eq!(program.registry.binding(), Binding::Lookup);
+        assert_eq!(program.telemetry.log_format, LogFormat::Json);
+        assert_eq!(program.store, StoreLocation::Sqlite("data/order.db".into()));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for arguments in [
+            ["program", "--partitions", "0"],
+            ["program", "--store", "mysql:x"],
+            ["program", "--store", "sqlite:"],
+        ] {
+            assert!(Program::try_parse_from(arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

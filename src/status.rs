@@ -1,1 +1,175 @@
 //! Error kinds as gRPC status, in one place.
+//!
+//! Clients get what they can act on: a code, a sentence, and details (`google.rpc.RetryInfo`,
+//! `google.rpc.BadRequest`). What a driver said goes to the log only.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{codec, limits, log, registry, store};
+
+/// One invalid field of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, for example `order.lines[2].quantity`.
+    pub field: String,
+    /// What the field must be.
+    pub description: String,
+}
+
+/// INVALID_ARGUMENT with a `google.rpc.BadRequest` that names every violation.
+#[must_use]
+pub fn invalid(violations: impl IntoIterator<Item = Violation>) -> Status {
+    let mut details = ErrorDetails::new();
+    let mut fields = Vec::new();
+    for violation in violations {
+        fields.push(violation.field.clone());
+        details.add_bad_request_violation(violation.field, violation.description);
+    }
+    Status::with_error_details(
+        Code::InvalidArgument,
+        format!("invalid: {}", fields.join(", ")),
+        details,
+    )
+}
+
+/// UNAVAILABLE with a `google.rpc.RetryInfo`.
+#[must_use]
+pub fn unavailable(message: impl Into<String>) -> Status {
+    with_retry_info(Code::Unavailable, message)
+}
+
+/// RESOURCE_EXHAUSTED with a `google.rpc.RetryInfo`.
+#[must_use]
+pub fn exhausted(message: impl Into<String>) -> Status {
+    with_retry_info(Code::ResourceExhausted, message)
+}
+
+/// INTERNAL without any detail.
+#[must_use]
+pub fn internal() -> Status {
+    Status::internal("internal error; the service's log tells more")
+}
+
+fn with_retry_info(code: Code, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(limits::RETRY_AFTER));
+    Status::with_error_details(code, message, details)
+}
+
+/// The answer to a call that the log failed.
+#[must_use]
+pub fn of_log(error: &log::Error) -> Status {
+    tracing::warn!(%error, kind = ?error.kind, "a call failed on the log");
+    match error.kind {
+        log::ErrorKind::Retry | log::ErrorKind::UnknownTopic => {
+            unavailable("the log cannot be reached; nothing was accepted")
+        }
+        log::ErrorKind::Ambiguous => unavailable(
+            "the log did not answer, so the outcome is unknown; repeating the same request is safe",
+        ),
+        log::ErrorKind::OutOfRange | log::ErrorKind::Fatal => internal(),
+    }
+}
+
+/// The answer to a call that the database failed.
+#[must_use]
+pub fn of_store(error: &store::Error) -> Status {
+    tracing::warn!(%error, "a call failed on the database");
+    match error.kind {
+        store::ErrorKind::Retry
+        | store::ErrorKind::Unknown
+        | store::ErrorKind::Fenced
+        | store::ErrorKind::CursorMoved => unavailable("the database is busy or cannot be reached"),
+        store::ErrorKind::Rejected | store::ErrorKind::Fatal => internal(),
+    }
+}
+
+/// The answer to a call that the schema registry failed.
+#[must_use]
+pub fn of_registry(error: &registry::Error) -> Status {
+    tracing::warn!(%error, kind = ?error.kind, "a call failed on the schema registry");
+    match error.kind {
+        registry::ErrorKind::Retry | registry::ErrorKind::NotFound => {
+            unavailable("the schema registry cannot be reached or lacks a schema")
+        }
+        registry::ErrorKind::Incompatible | registry::ErrorKind::Invalid => internal(),
+    }
+}
+
+/// The answer to a call whose message could not be written or read.
+#[must_use]
+pub fn of_codec(error: &codec::Error) -> Status {
+    tracing::error!(%error, "a message could not be coded");
+    internal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_error(kind: log::ErrorKind) -> log::Error {
+        log::Error {
+            kind,
+            operation: "append",
+            topic: "order.commands".to_owned(),
+            partition: 0,
+            source: "secret detail of the driver".into(),
+        }
+    }
+
+    #[test]
+    fn every_violation_is_named() {
+        let status = invalid([
+            Violation {
+                field: "order.currency".to_owned(),
+                description: "must be three capital letters".to_owned(),
+            },
+            Violation {
+                field: "request_id".to_owned(),
+                description: "must be a UUID".to_owned(),
+            },
+        ]);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let fields: Vec<_> = details
+            .bad_request()
+            .unwrap()
+            .field_violations
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect();
+        assert_eq!(fields, ["order.currency", "request_id"]);
+    }
+
+    #[test]
+    fn a_failure_that_may_pass_says_when_to_come_back() {
+        for kind in [log::ErrorKind::Retry, log::ErrorKind::Ambiguous] {
+            let status = of_log(&log_error(kind));
+            assert_eq!(status.code(), Code::Unavailable);
+            let delay = status.get_error_details().retry_info().unwrap().retry_delay;
+            assert_eq!(delay, Some(limits::RETRY_AFTER));
+        }
+    }
+
+    #[test]
+    fn no_detail_of_a_driver_reaches_a_client() {
+        let select = || "SELECT secret FROM orders";
+        let statuses = [
+            of_log(&log_error(log::ErrorKind::Retry)),
+            of_log(&log_error(log::ErrorKind::Fatal)),
+            of_store(&store::Error::new(
+                store::ErrorKind::Fatal,
+                "load",
+                select(),
+            )),
+            of_store(&store::Error::new(
+                store::ErrorKind::Retry,
+                "load",
+                select(),
+            )),
+        ];
+        for status in statuses {
+            assert!(!format!("{status:?}").contains("secret"), "{status:?}");
+        }
+    }
+}

@@ -1,1 +1,140 @@
-//! Logs and metrics.
+//! Logs and metrics of the process.
+
+use std::convert::Infallible;
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What is logged when `RUST_LOG` says nothing.
+const DEFAULT_FILTER: &str = "info,rskafka=warn,sqlx=warn";
+/// How often histogram samples are folded into their buckets, so that a process that nobody
+/// scrapes does not collect them for ever.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// Upper bounds of histogram buckets in seconds.
+const BUCKETS: [f64; 14] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Sends log lines to stderr, filtered by `RUST_LOG`. Only the first call in a process counts.
+pub fn init_logs(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let first = match format {
+        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Json => lines.json().finish().try_init(),
+    };
+    // Another part of this process was first (several services in one process, or tests).
+    let _ = first;
+}
+
+/// The process's metrics; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+/// The process's metrics. The first call starts recording; what was counted before is lost.
+#[must_use]
+pub fn metrics() -> Metrics {
+    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+    let handle = INSTALLED.get_or_init(|| {
+        let builder = PrometheusBuilder::new();
+        let recorder = match PrometheusBuilder::new().set_buckets(&BUCKETS) {
+            Ok(with_buckets) => with_buckets.build_recorder(),
+            Err(_) => builder.build_recorder(),
+        };
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another metrics recorder is installed; /metrics stays empty");
+        }
+        metrics::gauge!("build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        handle
+    });
+    Metrics {
+        handle: handle.clone(),
+    }
+}
+
+impl Metrics {
+    /// Everything recorded so far, in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        record_process();
+        self.handle.render()
+    }
+
+    /// Keeps memory bounded between scrapes; runs for ever.
+    pub async fn upkeep(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            self.handle.run_upkeep();
+        }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Resident memory and open files, from Linux's `/proc`; left out elsewhere.
+fn record_process() {
+    if let Some(bytes) = resident_bytes() {
+        metrics::gauge!("process_resident_memory_bytes").set(bytes);
+    }
+    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52 files")]
+        metrics::gauge!("process_open_fds").set(files.count() as f64);
+    }
+}
+
+/// `VmRSS` of `proc(5)`, which is in kB.
+fn resident_bytes() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starting_twice_is_no_error_and_metrics_are_shared() {
+        init_logs(LogFormat::Text);
+        init_logs(LogFormat::Json);
+        let first = metrics();
+        metrics::counter!("telemetry_test_total").increment(3);
+        metrics::histogram!("telemetry_test_seconds").record(0.002);
+        let text = metrics().render();
+        assert!(text.contains("telemetry_test_total 3"), "{text}");
+        assert!(
+            text.contains(r#"telemetry_test_seconds_bucket{le="0.0025"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains("build_info"), "{text}");
+        assert_eq!(first.render().is_empty(), text.is_empty());
+    }
+}

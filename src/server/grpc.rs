@@ -1,0 +1,189 @@
+//! The gRPC server: hyper's HTTP/2 with every limit set, and the layers around the services.
+
+use std::convert::Infallible;
+use std::io::Cursor;
+use std::pin::pin;
+
+use ::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::{Routes, RoutesBuilder};
+use tower::{Service, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::layers::{deadline, panic, shed};
+use super::{Error, Limits, connections, health_service};
+use crate::health::Health;
+
+/// What every HTTP/2 client sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Routes that already hold health and reflection (v1 and v1alpha); the caller adds its services.
+///
+/// `services` are the names that health answers for beside `""`; `descriptors` are encoded
+/// `FileDescriptorSet`s of the services to be added.
+///
+/// # Errors
+/// When a descriptor set cannot be read.
+pub fn routes(
+    health: &Health,
+    services: &[&'static str],
+    descriptors: &[&'static [u8]],
+) -> Result<RoutesBuilder, Error> {
+    let reflection = || {
+        descriptors
+            .iter()
+            .fold(
+                tonic_reflection::server::Builder::configure(),
+                |builder, set| builder.register_encoded_file_descriptor_set(set),
+            )
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(health_service(health, services))
+        .add_service(reflection().build_v1().map_err(Error::Descriptors)?)
+        .add_service(reflection().build_v1alpha().map_err(Error::Descriptors)?);
+    Ok(routes)
+}
+
+/// Serves `routes` on `listener` until `shutdown`, within the default [`Limits`], then drains.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub async fn serve_grpc(
+    listener: std::net::TcpListener,
+    routes: impl Into<RoutesBuilder>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    serve_grpc_within(Limits::default(), listener, routes, shutdown).await
+}
+
+/// As [`serve_grpc`], within `limits`.
+///
+/// # Errors
+/// As [`serve_grpc`].
+pub async fn serve_grpc_within(
+    limits: Limits,
+    listener: std::net::TcpListener,
+    routes: impl Into<RoutesBuilder>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let routes: RoutesBuilder = routes.into();
+    let service = layered(routes.routes().prepare(), &limits, &shutdown);
+    let http = http2_settings(&limits);
+    connections::serve(listener, &limits, &shutdown, |stream| {
+        connection(
+            stream,
+            http.clone(),
+            service.clone(),
+            limits.clone(),
+            shutdown.clone(),
+        )
+    })
+    .await
+}
+
+/// The services behind their defences, the outermost first: shed what is too much, watch the
+/// deadline, turn a panic into INTERNAL.
+fn layered(
+    routes: Routes,
+    limits: &Limits,
+    shutdown: &CancellationToken,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ 'static {
+    ServiceBuilder::new()
+        .map_request(|request: Request<Incoming>| request.map(Body::new))
+        .layer(shed::Layer::new(limits.calls_in_flight_max))
+        .layer(deadline::Layer::new(
+            limits.call_deadline_max,
+            limits.stream_drain_max,
+            shutdown.clone(),
+        ))
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(CatchPanicLayer::custom(panic::response))
+        .service(routes)
+}
+
+fn http2_settings(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_per_connection_max)
+        .max_local_error_reset_streams(limits.local_resets_max)
+        .max_header_list_size(limits.header_list_bytes_max)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    http
+}
+
+/// One connection from its preface to its end.
+async fn connection<S>(
+    stream: TcpStream,
+    http: http2::Builder<TokioExecutor>,
+    service: S,
+    limits: Limits,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let preface = tokio::time::timeout(limits.handshake_max, after_preface(stream));
+    let Some(Ok(Some(io))) = shutdown.run_until_cancelled(preface).await else {
+        tracing::debug!("closed a connection that sent no HTTP/2 preface");
+        return;
+    };
+    let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return log_end(ended),
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(limits.connection_age_max) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection.as_mut() => log_end(ended),
+        () = tokio::time::sleep(limits.connection_age_grace) => {
+            tracing::debug!("closed an aged connection with calls in flight");
+        }
+    }
+}
+
+fn log_end(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection failed");
+    }
+}
+
+/// Reads the preface and gives the connection back with it; `None` when something else came.
+///
+/// hyper would wait for the rest of half a preface without limit.
+async fn after_preface(
+    mut stream: TcpStream,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    let mut buffer = [0; PREFACE.len()];
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let read = stream.read(&mut buffer[filled..]).await.ok()?;
+        filled += read;
+        if read == 0 || !PREFACE.starts_with(&buffer[..filled]) {
+            return None;
+        }
+    }
+    let (reader, writer) = stream.into_split();
+    Some(tokio::io::join(Cursor::new(PREFACE).chain(reader), writer))
+}

@@ -1,0 +1,117 @@
+//! Load shed: calls beyond the limit are refused at once, with advice when to come back.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ::http::{Request, Response};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body::{Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+use tonic::body::Body;
+use tower::Service;
+
+use crate::status;
+
+/// Services that operators need most when everything else is refused.
+const EXEMPT: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+
+/// Limits the calls in flight over all connections; a call ends with the last byte of its answer,
+/// so an open stream counts.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Layer {
+    permits: Arc<Semaphore>,
+}
+
+impl Layer {
+    pub(in crate::server) fn new(calls_max: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(calls_max)),
+        }
+    }
+}
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Shed<S>;
+
+    fn layer(&self, inner: S) -> Shed<S> {
+        Shed {
+            inner,
+            permits: Arc::clone(&self.permits),
+        }
+    }
+}
+
+/// The service behind the limit.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Shed<S> {
+    inner: S,
+    permits: Arc<Semaphore>,
+}
+
+impl<S> Service<Request<Body>> for Shed<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if EXEMPT
+            .iter()
+            .any(|prefix| request.uri().path().starts_with(prefix))
+        {
+            return Box::pin(self.inner.call(request));
+        }
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            metrics::counter!("grpc_server_shed_total").increment(1);
+            let refusal = status::exhausted("too many calls at once; try again later");
+            return Box::pin(std::future::ready(Ok(refusal.into_http())));
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(response.map(|inner| {
+                Body::new(Held {
+                    inner,
+                    _permit: permit,
+                })
+            }))
+        })
+    }
+}
+
+/// A body that counts as a call in flight until it is dropped.
+struct Held {
+    inner: Body,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
