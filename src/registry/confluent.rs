@@ -1,1 +1,178 @@
 //! The schema registry over Confluent's REST API.
+//!
+//! Only the single calls of schema_registry_converter are used: its encoder and decoder remember
+//! failures such as 404 and 500 for ever and know one schema per subject.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
+use tokio::time::Instant;
+
+use super::{Error, ErrorKind, SchemaId, SchemaRegistry};
+use crate::codec::Schema;
+use crate::limits;
+
+/// A registry that speaks Confluent's REST API: Confluent's, Redpanda's, or the embedded one.
+#[derive(Debug)]
+pub struct ConfluentRegistry {
+    settings: SrSettings,
+    schemas: RwLock<HashMap<SchemaId, Arc<Schema>>>,
+    /// Ids that the registry did not know, and when it was asked: a flood of them must not become
+    /// a flood of requests.
+    unknown: RwLock<HashMap<SchemaId, Instant>>,
+}
+
+impl ConfluentRegistry {
+    /// A registry at `url` (`http://host:port`); nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when this is no `http` URL.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let invalid = |detail: String| Error {
+            kind: ErrorKind::Invalid,
+            subject: url.to_owned(),
+            detail,
+        };
+        if !url.starts_with("http://") {
+            return Err(invalid("give the registry as http://host:port".to_owned()));
+        }
+        let settings = SrSettings::new_builder(url.trim_end_matches('/').to_owned())
+            .no_proxy()
+            .set_timeout(limits::REGISTRY_CALL_TIMEOUT)
+            .build()
+            .map_err(|error| invalid(describe(&error)))?;
+        Ok(Self {
+            settings,
+            schemas: RwLock::default(),
+            unknown: RwLock::default(),
+        })
+    }
+
+    async fn call(&self, subject: &str, call: SrCall<'_>) -> Result<RawRegisteredSchema, Error> {
+        perform_sr_call(&self.settings, call)
+            .await
+            .map_err(|error| Error {
+                kind: kind_of(&error),
+                subject: subject.to_owned(),
+                detail: describe(&error),
+            })
+    }
+
+    fn remembered(&self, id: SchemaId) -> Option<Arc<Schema>> {
+        let schemas = self.schemas.read().unwrap_or_else(PoisonError::into_inner);
+        schemas.get(&id).cloned()
+    }
+
+    fn is_unknown(&self, id: SchemaId) -> bool {
+        let unknown = self.unknown.read().unwrap_or_else(PoisonError::into_inner);
+        unknown.get(&id).is_some_and(still_believed)
+    }
+
+    fn remember_unknown(&self, id: SchemaId) {
+        let mut unknown = self.unknown.write().unwrap_or_else(PoisonError::into_inner);
+        unknown.retain(|_, asked| still_believed(asked));
+        unknown.insert(id, Instant::now());
+    }
+}
+
+fn still_believed(asked: &Instant) -> bool {
+    asked.elapsed() < limits::REGISTRY_NOT_FOUND_TTL
+}
+
+#[async_trait]
+impl SchemaRegistry for ConfluentRegistry {
+    async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error> {
+        if let Some(schema) = self.remembered(id) {
+            return Ok(schema);
+        }
+        let subject = format!("schema id {id}");
+        if self.is_unknown(id) {
+            return Err(Error {
+                kind: ErrorKind::NotFound,
+                subject,
+                detail: "not known to the registry a moment ago".to_owned(),
+            });
+        }
+        let answer = self
+            .call(&subject, SrCall::GetById(id.0))
+            .await
+            .inspect_err(|error| {
+                if error.kind == ErrorKind::NotFound {
+                    self.remember_unknown(id);
+                }
+            })?;
+        let schema = Arc::new(parse(answer).map_err(|detail| Error {
+            kind: ErrorKind::Invalid,
+            subject,
+            detail,
+        })?);
+        let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(schemas.entry(id).or_insert(schema)))
+    }
+
+    async fn lookup(&self, subject: &str, schema: &str) -> Result<SchemaId, Error> {
+        let call = SrCall::PostForVersion(subject, &body(schema));
+        id_of(subject, self.call(subject, call).await?)
+    }
+
+    async fn register(&self, subject: &str, schema: &str) -> Result<SchemaId, Error> {
+        let call = SrCall::PostNew(subject, &body(schema));
+        id_of(subject, self.call(subject, call).await?)
+    }
+}
+
+/// The request: the literal text, as a JSON string.
+fn body(schema: &str) -> String {
+    serde_json::json!({ "schema": schema, "schemaType": "AVRO" }).to_string()
+}
+
+fn id_of(subject: &str, answer: RawRegisteredSchema) -> Result<SchemaId, Error> {
+    answer.id.map(SchemaId).ok_or_else(|| Error {
+        kind: ErrorKind::Retry,
+        subject: subject.to_owned(),
+        detail: "the registry's answer carries no id".to_owned(),
+    })
+}
+
+fn parse(answer: RawRegisteredSchema) -> Result<Schema, String> {
+    if let Some(kind) = answer.schema_type.filter(|kind| kind != "AVRO") {
+        return Err(format!("a schema of type {kind}, not AVRO"));
+    }
+    if answer
+        .references
+        .is_some_and(|references| !references.is_empty())
+    {
+        return Err("a schema with references to others; put it in one piece".to_owned());
+    }
+    let text = answer
+        .schema
+        .ok_or_else(|| "the registry's answer carries no schema".to_owned())?;
+    Schema::parse(&text).map_err(|error| error.to_string())
+}
+
+/// By the registry's own error codes, which only a registry gives: a bare 404 of a proxy or a
+/// wrong path says nothing about a schema.
+fn kind_of(error: &SRCError) -> ErrorKind {
+    let code = error
+        .source()
+        .and_then(|source| source.downcast_ref::<RawError>())
+        .map(|raw| raw.error_code);
+    match code {
+        Some(40401..=40403) => ErrorKind::NotFound,
+        Some(409 | 40901..=40999) => ErrorKind::Incompatible,
+        Some(422 | 42201) => ErrorKind::Invalid,
+        _ => ErrorKind::Retry,
+    }
+}
+
+fn describe(error: &SRCError) -> String {
+    match &error.cause {
+        Some(cause) => format!("{}: {cause}", error.error),
+        None => error.error.clone(),
+    }
+}

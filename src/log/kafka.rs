@@ -1,1 +1,0 @@
-//! The log over the Kafka protocol, through rskafka.

@@ -1,0 +1,58 @@
+//! Appending.
+
+use rskafka::chrono::DateTime;
+use rskafka::client::partition::Compression;
+use rskafka::record::Record as WireRecord;
+use tokio::time::Instant;
+
+use super::failure::{Failure, Phase};
+use super::session::{Role, Sessions, in_time};
+use crate::log::{ErrorKind, Record};
+
+/// The records as rskafka takes them.
+pub(super) fn to_wire(records: Vec<Record>) -> Result<Vec<WireRecord>, Failure> {
+    records
+        .into_iter()
+        .map(|record| {
+            let timestamp =
+                DateTime::from_timestamp_millis(record.timestamp.0).ok_or_else(|| {
+                    Failure::described(
+                        ErrorKind::Fatal,
+                        format!("timestamp {} is out of range", record.timestamp.0),
+                    )
+                })?;
+            Ok(WireRecord {
+                key: record.key.map(Vec::from),
+                value: record.value.map(Vec::from),
+                headers: record
+                    .headers
+                    .into_iter()
+                    .map(|(name, value)| (name, Vec::from(value)))
+                    .collect(),
+                timestamp,
+            })
+        })
+        .collect()
+}
+
+/// One attempt; the offset of the last record.
+pub(super) async fn append(
+    sessions: &Sessions,
+    topic: &str,
+    partition: i32,
+    records: &[WireRecord],
+    deadline: Instant,
+) -> Result<i64, Failure> {
+    sessions
+        .attempt(deadline, |session| async move {
+            let client = session
+                .partition(topic, partition, Role::Prompt, deadline)
+                .await?;
+            let produce = client.produce(records.to_vec(), Compression::NoCompression);
+            let offsets = in_time(deadline, Phase::Append, produce).await?;
+            offsets.last().copied().ok_or_else(|| {
+                Failure::described(ErrorKind::Fatal, "an append needs at least one record")
+            })
+        })
+        .await
+}

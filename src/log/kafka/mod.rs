@@ -1,0 +1,130 @@
+//! The log over the Kafka protocol, through rskafka.
+//!
+//! rskafka is used for its protocol code only. Timeouts, retries and the life of its clients are
+//! decided here, because its own would hang on a silent broker, repeat appends behind the
+//! caller's back, and skip records: `failure` tells what happened, `session` keeps the clients,
+//! `append`, `read` and `topics` are the calls.
+
+mod append;
+mod failure;
+mod read;
+mod session;
+mod topics;
+
+use std::future::Future;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+
+use self::failure::{Call, Failure};
+use self::session::Sessions;
+use super::{Batch, Bounds, Error, ErrorKind, Log, ReadLimit, Record};
+use crate::ids::{Ids, SystemIds};
+use crate::limits;
+
+/// Where the log is and who asks.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Brokers to ask first, as `host:port`; the cluster names the others.
+    pub bootstrap: Vec<String>,
+    /// Name of this client in the brokers' logs.
+    pub client_id: String,
+}
+
+/// The Kafka-protocol log: Redpanda, Apache Kafka, or the embedded one.
+///
+/// It connects with the first call and again after any failure of a connection. It keeps two
+/// connections per partition in use, one for long polls and one for everything else, and one for
+/// metadata.
+#[derive(Debug)]
+pub struct KafkaLog {
+    sessions: Sessions,
+}
+
+impl KafkaLog {
+    /// A log that connects with its first call.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            sessions: Sessions::new(config),
+        }
+    }
+
+    /// Repeats `attempt` while it fails in a way that has certainly done nothing. Half of the
+    /// call's time may go into failures, so that the last attempt has the other half.
+    async fn persist<T, A, F>(&self, call: Call<'_>, attempt: A) -> Result<T, Error>
+    where
+        A: Fn(Instant) -> F + Send + Sync,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        let start = Instant::now();
+        let deadline = start + limits::LOG_CALL_TIMEOUT;
+        let last_start = start + limits::LOG_CALL_TIMEOUT / 2;
+        let mut backoff = limits::BACKOFF.start();
+        loop {
+            let failure = match attempt(deadline).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let wait = backoff.next(SystemIds.random());
+            if failure.kind != ErrorKind::Retry || Instant::now() + wait > last_start {
+                return Err(failure.into_error(call));
+            }
+            tracing::debug!(operation = call.operation, topic = call.topic, partition = call.partition,
+                error = %failure.source, "log call failed, trying again");
+            sleep(wait).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
+        self.persist(Call::on_topic("create_topic", topic), |deadline| {
+            topics::create(&self.sessions, topic, partitions, deadline)
+        })
+        .await
+    }
+
+    async fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
+        self.persist(Call::on_topic("partitions", topic), |deadline| {
+            topics::partitions(&self.sessions, topic, deadline)
+        })
+        .await
+    }
+
+    async fn append(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: Vec<Record>,
+    ) -> Result<i64, Error> {
+        let call = Call::on_partition("append", topic, partition);
+        let records = append::to_wire(records).map_err(|failure| failure.into_error(call))?;
+        self.persist(call, |deadline| {
+            append::append(&self.sessions, topic, partition, &records, deadline)
+        })
+        .await
+    }
+
+    /// One attempt only: its caller is a loop that retries for ever and reports each failure, so
+    /// that health knows at once.
+    async fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        limit: ReadLimit,
+    ) -> Result<Batch, Error> {
+        read::read(&self.sessions, topic, partition, from, limit)
+            .await
+            .map_err(|failure| failure.into_error(Call::on_partition("read", topic, partition)))
+    }
+
+    async fn bounds(&self, topic: &str, partition: i32) -> Result<Bounds, Error> {
+        self.persist(Call::on_partition("bounds", topic, partition), |deadline| {
+            read::bounds(&self.sessions, topic, partition, deadline)
+        })
+        .await
+    }
+}

@@ -1,0 +1,185 @@
+//! rskafka's clients, kept while they work and all thrown away when one does not.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rskafka::BackoffConfig;
+use rskafka::client::error::Error as ClientError;
+use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
+use rskafka::client::{Client, ClientBuilder};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
+
+use super::Config;
+use super::failure::{Failure, Phase};
+use crate::log::ErrorKind;
+
+/// Retries off. rskafka's would repeat an append whose answer was lost. The other values only
+/// have to be valid.
+const NO_RETRIES: BackoffConfig = BackoffConfig {
+    init_backoff: Duration::from_millis(20),
+    max_backoff: Duration::from_secs(1),
+    base: 2.0,
+    deadline: Some(Duration::ZERO),
+};
+
+/// What a partition's connection is for. A long poll holds up every later request on its
+/// connection, so it has one of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Role {
+    /// Fetches, which may wait for records.
+    Poll,
+    /// Appends and offsets, which are answered at once.
+    Prompt,
+}
+
+type PartitionKey = (String, i32, Role);
+type PartitionCell = Arc<OnceCell<Arc<PartitionClient>>>;
+
+/// A client of the cluster and its clients of partitions.
+#[derive(Debug)]
+pub(super) struct Session {
+    client: Client,
+    partitions: Mutex<HashMap<PartitionKey, PartitionCell>>,
+}
+
+/// The current session.
+///
+/// A session that has met a broken or silent connection is discarded whole: its metadata
+/// connection may be half open too, its list of brokers is never corrected, and the bootstrap
+/// list is read by a new client only. Calls in flight on it run to their own end.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    config: Config,
+    current: Mutex<Arc<OnceCell<Arc<Session>>>>,
+}
+
+impl Sessions {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            current: Mutex::default(),
+        }
+    }
+
+    /// Runs one attempt on the current session; discards that session when its connections can
+    /// no longer be trusted.
+    pub(super) async fn attempt<T, A, F>(&self, deadline: Instant, attempt: A) -> Result<T, Failure>
+    where
+        A: FnOnce(Arc<Session>) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let cell = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        let outcome = match in_time(
+            deadline,
+            Phase::Prepare,
+            cell.get_or_try_init(|| self.connect()),
+        )
+        .await
+        {
+            Ok(session) => attempt(Arc::clone(session)).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = &outcome
+            && failure.broken
+        {
+            self.discard(&cell);
+        }
+        outcome
+    }
+
+    async fn connect(&self) -> Result<Arc<Session>, ClientError> {
+        let client = ClientBuilder::new(self.config.bootstrap.clone())
+            .client_id(self.config.client_id.as_str())
+            .backoff_config(NO_RETRIES)
+            .build()
+            .await?;
+        Ok(Arc::new(Session {
+            client,
+            partitions: Mutex::default(),
+        }))
+    }
+
+    /// Puts an empty session in the place of `cell`, unless another caller has done so.
+    fn discard(&self, cell: &Arc<OnceCell<Arc<Session>>>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, cell) {
+            *current = Arc::default();
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The partition numbers of `topic`, asked afresh; empty when there is no such topic.
+    pub(super) async fn partitions_of(&self, topic: &str) -> Result<BTreeSet<i32>, ClientError> {
+        let topics = self.client.list_topics().await?;
+        Ok(topics
+            .into_iter()
+            .find(|listed| listed.name == topic)
+            .map(|listed| listed.partitions)
+            .unwrap_or_default())
+    }
+
+    /// The client of one partition. It is created only for partitions that exist: rskafka's own
+    /// look-up would ask the broker to create the topic.
+    pub(super) async fn partition(
+        &self,
+        topic: &str,
+        partition: i32,
+        role: Role,
+        deadline: Instant,
+    ) -> Result<Arc<PartitionClient>, Failure> {
+        let cell = self.cell(topic, partition, role);
+        let open = cell.get_or_try_init(|| async {
+            let known = self
+                .partitions_of(topic)
+                .await
+                .map_err(|error| Failure::client(Phase::Prepare, error))?;
+            if !known.contains(&partition) {
+                return Err(Failure::described(
+                    ErrorKind::UnknownTopic,
+                    "no such partition in the log",
+                ));
+            }
+            self.client
+                .partition_client(topic, partition, UnknownTopicHandling::Error)
+                .await
+                .map(Arc::new)
+                .map_err(|error| Failure::client(Phase::Prepare, error))
+        });
+        timeout_at(deadline, open)
+            .await
+            .unwrap_or_else(|_| Err(Failure::timeout(Phase::Prepare)))
+            .cloned()
+    }
+
+    fn cell(&self, topic: &str, partition: i32, role: Role) -> PartitionCell {
+        let mut partitions = self
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            partitions
+                .entry((topic.to_owned(), partition, role))
+                .or_default(),
+        )
+    }
+}
+
+/// Awaits a call of rskafka, which has no timeout of its own.
+pub(super) async fn in_time<T>(
+    deadline: Instant,
+    phase: Phase,
+    call: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, Failure> {
+    match timeout_at(deadline, call).await {
+        Ok(outcome) => outcome.map_err(|error| Failure::client(phase, error)),
+        Err(_) => Err(Failure::timeout(phase)),
+    }
+}
