@@ -9,8 +9,8 @@ use crate::retry::Policy;
 pub const TURN_RECORDS_MAX: usize = 500;
 /// Bytes of one fetch response, far below rskafka's message limit (100 MiB).
 pub const FETCH_BYTES_MAX: i32 = 1 << 20;
-/// Long poll of a fetch.
-pub const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
+/// Long poll of a fetch: an idle reader asks this often.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of records in one outbox row and one append: below the log's `message.max.bytes` (1 MiB
 /// on Kafka and Redpanda) with room for batch overhead.
@@ -47,6 +47,8 @@ pub const OUTBOX_POLL: Duration = Duration::from_millis(500);
 /// How often shards are renewed and free ones looked for.
 pub const LEASE_HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// How long the topics are expected to keep records; an unread record of half this age is alarming.
+pub const TOPIC_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Inbox horizon: ids are kept this long, one day longer than the topics' retention (7 days).
 pub const INBOX_HORIZON: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 /// How often a shard prunes its inbox.

@@ -1,0 +1,366 @@
+//! Steps 4 to 7 of a turn as a pure function: deduplicate, set aside, decide, and turn the
+//! outcome into effects. No IO: what it needs to know comes in, what must happen comes out.
+
+use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::codec;
+use crate::context::{Cause, Context, Deduplication, Incoming, Outgoing, Recognised, Undecidable};
+use crate::envelope::{Envelope, event_id};
+use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX};
+use crate::log::Record;
+use crate::message::Writer;
+use crate::partitioner::partition_of;
+use crate::runtime::item::{Item, Kind, Unreadable};
+use crate::store::{
+    AggregateKey, Conflict, CursorMove, Effects, InboxEntry, InboxKey, OutboxBatch, ParkReason,
+    Parked, Seen,
+};
+
+/// How many messages a turn handled, by outcome; counted once the turn is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) applied: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) conflict: u64,
+    pub(crate) ignored: u64,
+    pub(crate) parked: u64,
+}
+
+/// What is asked of the library's tables about a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Questions {
+    /// Inbox keys, sorted (the lock order).
+    pub(crate) inbox: Vec<InboxKey>,
+    /// Aggregates, sorted.
+    pub(crate) aggregates: Vec<AggregateKey>,
+}
+
+/// The fixed surroundings of a decision.
+pub(crate) struct Scene<'a, C: Context> {
+    pub(crate) context: &'a C,
+    pub(crate) writer: &'a Writer,
+    pub(crate) partitions: i32,
+    pub(crate) now: Timestamp,
+    /// The committed cursors: the offsets that this batch starts from, by topic.
+    pub(crate) cursors: &'a BTreeMap<Arc<str>, i64>,
+}
+
+/// A batch that contains a message which cannot be decided, or whose outcome cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{topic} offset {offset}: {detail}")]
+pub(crate) struct Refused {
+    pub(crate) topic: String,
+    pub(crate) offset: i64,
+    pub(crate) detail: String,
+}
+
+/// What the library's tables must be asked before `items` are decided.
+pub(crate) fn questions<C: Context>(context: &C, items: &[Item<C::Message>]) -> Questions {
+    let mut questions = Questions::default();
+    for item in items {
+        match &item.kind {
+            Kind::Message {
+                aggregate,
+                incoming,
+            } => {
+                questions.aggregates.push(aggregate.clone());
+                if let Deduplication::Inbox(_) = context.deduplication(&incoming.message) {
+                    questions
+                        .inbox
+                        .push(inbox_key(aggregate, &incoming.envelope));
+                }
+            }
+            Kind::Ignored | Kind::Unreadable(_) => {}
+        }
+    }
+    questions.inbox.sort_unstable();
+    questions.inbox.dedup();
+    questions.aggregates.sort_unstable();
+    questions.aggregates.dedup();
+    questions
+}
+
+/// The messages whose state is needed: all but those of parked aggregates.
+pub(crate) fn concerned<'i, M>(items: &'i [Item<M>], seen: &Seen) -> Vec<&'i M> {
+    items
+        .iter()
+        .filter_map(|item| match &item.kind {
+            Kind::Message {
+                aggregate,
+                incoming,
+            } if !seen.parked.contains(aggregate) => Some(&incoming.message),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Decides `items` in order over `state`; `seen` grows with what this batch itself adds.
+///
+/// `state` is `None` only if no item is a message to decide.
+pub(crate) fn decide<C: Context>(
+    scene: &Scene<'_, C>,
+    items: &[Item<C::Message>],
+    seen: &mut Seen,
+    mut state: Option<&mut C::State>,
+) -> Result<(Effects, Vec<Outgoing<C::Event>>, Tally), Refused> {
+    let mut effects = Effects {
+        cursors: cursor_moves(items, scene.cursors),
+        ..Effects::default()
+    };
+    let mut outgoing = Vec::new();
+    let mut tally = Tally::default();
+    for item in items {
+        let verdict = match (&item.kind, state.as_deref_mut()) {
+            (Kind::Ignored, _) => Verdict::Ignored,
+            (Kind::Unreadable(unreadable), _) => Verdict::Park(unreadable.clone()),
+            (Kind::Message { aggregate, .. }, _) if seen.parked.contains(aggregate) => {
+                Verdict::Park(behind(aggregate))
+            }
+            (
+                Kind::Message {
+                    aggregate,
+                    incoming,
+                },
+                Some(state),
+            ) => {
+                let key = inbox_key(aggregate, &incoming.envelope);
+                decide_one(scene.context, key, incoming, seen, state)
+                    .map_err(|error| refused(item, &error.to_string()))?
+            }
+            (Kind::Message { .. }, None) => {
+                return Err(refused(item, "no state was loaded for this message"));
+            }
+        };
+        record(
+            item,
+            verdict,
+            scene.now,
+            seen,
+            &mut effects,
+            &mut outgoing,
+            &mut tally,
+        );
+    }
+    Ok((effects, outgoing, tally))
+}
+
+/// What happens to one item.
+enum Verdict<E> {
+    Ignored,
+    Duplicate,
+    Conflict(InboxKey),
+    Park(Unreadable),
+    Applied {
+        events: Vec<Outgoing<E>>,
+        inbox: Option<(InboxKey, crate::context::ContentHash)>,
+    },
+}
+
+/// Deduplicates and decides one message.
+fn decide_one<C: Context>(
+    context: &C,
+    key: InboxKey,
+    incoming: &Incoming<C::Message>,
+    seen: &Seen,
+    state: &mut C::State,
+) -> Result<Verdict<C::Event>, Undecidable> {
+    let inbox = match context.deduplication(&incoming.message) {
+        Deduplication::Inbox(content) => match seen.inbox.get(&key) {
+            Some(applied) if *applied == content => return Ok(Verdict::Duplicate),
+            Some(_) => return Ok(Verdict::Conflict(key)),
+            None => Some((key, content)),
+        },
+        Deduplication::Version | Deduplication::BusinessKey => {
+            match context.recognise(state, incoming) {
+                Recognised::New => None,
+                Recognised::Duplicate => return Ok(Verdict::Duplicate),
+                Recognised::Conflict => return Ok(Verdict::Conflict(key)),
+            }
+        }
+    };
+    // A panic in a decision is a defect met by one message: that message is parked, the shard
+    // lives. The half-changed state is thrown away with the transaction.
+    let events = catch_unwind(AssertUnwindSafe(|| context.decide(state, incoming)))
+        .unwrap_or_else(|_| Err(Undecidable("the decision panicked".to_owned())))?;
+    Ok(Verdict::Applied { events, inbox })
+}
+
+/// Adds one verdict to what the turn commits.
+fn record<M, E>(
+    item: &Item<M>,
+    verdict: Verdict<E>,
+    now: Timestamp,
+    seen: &mut Seen,
+    effects: &mut Effects,
+    outgoing: &mut Vec<Outgoing<E>>,
+    tally: &mut Tally,
+) {
+    match verdict {
+        Verdict::Ignored => tally.ignored += 1,
+        Verdict::Duplicate => tally.duplicate += 1,
+        Verdict::Conflict(key) => {
+            tally.conflict += 1;
+            effects.conflicts.push(Conflict {
+                topic: item.topic.to_string(),
+                offset: item.offset,
+                key,
+                record: item.record.clone(),
+                at: now,
+            });
+        }
+        Verdict::Park(unreadable) => {
+            tally.parked += 1;
+            seen.parked.extend(unreadable.aggregate.clone());
+            effects.parked.push(Parked {
+                topic: item.topic.to_string(),
+                offset: item.offset,
+                aggregate: unreadable.aggregate,
+                reason: unreadable.reason,
+                detail: unreadable.detail,
+                record: item.record.clone(),
+                at: now,
+            });
+        }
+        Verdict::Applied { events, inbox } => {
+            tally.applied += 1;
+            outgoing.extend(events);
+            if let Some((key, content)) = inbox {
+                seen.inbox.insert(key.clone(), content);
+                effects.inbox.push(InboxEntry {
+                    key,
+                    content,
+                    at: now,
+                });
+            }
+        }
+    }
+}
+
+/// Encodes events into outbox batches: per output partition and topic, below the append limits.
+pub(crate) fn outbox<C: Context>(
+    scene: &Scene<'_, C>,
+    outgoing: &[Outgoing<C::Event>],
+) -> Result<Vec<OutboxBatch>, codec::Error> {
+    let mut by_home: BTreeMap<(i32, &'static str), Vec<Vec<Record>>> = BTreeMap::new();
+    let mut sizes: BTreeMap<(i32, &'static str), usize> = BTreeMap::new();
+    for event in outgoing {
+        let encoded = scene.context.encode(scene.writer, &event.event)?;
+        let home = (
+            partition_of(encoded.key.as_bytes(), scene.partitions),
+            encoded.topic,
+        );
+        let record = Record {
+            headers: headers(scene, &encoded, &event.cause),
+            key: Some(Bytes::from(encoded.key.into_bytes())),
+            value: Some(encoded.value),
+            timestamp: scene.now,
+        };
+        let size = sizes.entry(home).or_default();
+        let batches = by_home.entry(home).or_default();
+        let fits = |batch: &Vec<Record>| {
+            batch.len() < APPEND_RECORDS_MAX && *size + record.size() <= APPEND_BYTES_MAX
+        };
+        match batches.last_mut().filter(|batch| fits(batch)) {
+            Some(batch) => {
+                *size += record.size();
+                batch.push(record);
+            }
+            None => {
+                *size = record.size();
+                batches.push(vec![record]);
+            }
+        }
+    }
+    let rows = by_home
+        .into_iter()
+        .flat_map(|((partition, topic), batches)| {
+            batches.into_iter().map(move |records| OutboxBatch {
+                topic: topic.to_owned(),
+                partition,
+                records,
+            })
+        });
+    Ok(rows.collect())
+}
+
+/// Metadata of an event.
+fn headers<C: Context>(
+    scene: &Scene<'_, C>,
+    encoded: &crate::message::Encoded,
+    cause: &Cause,
+) -> Vec<(String, Bytes)> {
+    let source = scene.context.source();
+    let id = event_id(source, encoded.aggregate, &encoded.key, encoded.version);
+    Envelope {
+        causation_id: Some(cause.causation_id.clone()),
+        correlation_id: Some(cause.correlation_id.clone()),
+        traceparent: cause.traceparent.clone(),
+        ..Envelope::command(
+            id.to_string(),
+            encoded.message_type,
+            source,
+            &encoded.key,
+            scene.now,
+        )
+    }
+    .to_headers()
+}
+
+/// One step per topic, from the batch's first record to behind its last.
+///
+/// A step starts at the committed cursor, which lies below the first record where offsets have gaps.
+fn cursor_moves<M>(items: &[Item<M>], cursors: &BTreeMap<Arc<str>, i64>) -> Vec<CursorMove> {
+    let mut moves: BTreeMap<&str, CursorMove> = BTreeMap::new();
+    for item in items {
+        let step = moves.entry(&item.topic).or_insert_with(|| CursorMove {
+            topic: item.topic.to_string(),
+            from: cursors.get(&item.topic).copied().unwrap_or(item.offset),
+            to: item.offset,
+            last_hash: item.hash,
+        });
+        step.to = item.offset + 1;
+        step.last_hash = item.hash;
+    }
+    moves.into_values().collect()
+}
+
+/// The keys of the messages, for those who wait for a commit.
+pub(crate) fn keys<M>(items: &[Item<M>]) -> impl Iterator<Item = &str> {
+    let unique: HashSet<&str> = items
+        .iter()
+        .filter_map(|item| match &item.kind {
+            Kind::Message { aggregate, .. } => Some(aggregate.id.as_str()),
+            _ => None,
+        })
+        .collect();
+    unique.into_iter()
+}
+
+fn inbox_key(aggregate: &AggregateKey, envelope: &Envelope) -> InboxKey {
+    InboxKey {
+        message_type: envelope.message_type.clone(),
+        key: aggregate.id.clone(),
+        id: envelope.id.clone(),
+    }
+}
+
+fn behind(aggregate: &AggregateKey) -> Unreadable {
+    Unreadable {
+        aggregate: Some(aggregate.clone()),
+        reason: ParkReason::Behind,
+        detail: "an earlier message of the same aggregate is parked".to_owned(),
+    }
+}
+
+fn refused<M>(item: &Item<M>, detail: &str) -> Refused {
+    Refused {
+        topic: item.topic.to_string(),
+        offset: item.offset,
+        detail: detail.to_owned(),
+    }
+}

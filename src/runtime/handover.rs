@@ -1,0 +1,212 @@
+//! Rows handed from a commit to the publishers of this process, in memory.
+//!
+//! A shortcut past the outbox table: a publisher takes a row from here only if it is the next in
+//! sequence; whatever is missing it reads from the table. So this may drop rows at will.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::shard::ShardId;
+use crate::store::{OutboxRow, Sequence};
+
+/// Rows kept per output partition; a publisher further behind reads the table.
+const ROWS_MAX: usize = 64;
+
+/// One slot per output partition.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    slots: Vec<Slot>,
+}
+
+/// The rows on their way to one publisher.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: VecDeque<OutboxRow>,
+    /// The table holds rows that were not handed over.
+    table: bool,
+    /// The newest row committed, as far as this process knows.
+    committed: Sequence,
+    /// The last row that the log has acknowledged.
+    published: Sequence,
+}
+
+/// What a publisher does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Append these rows: contiguous, starting at the sequence asked for.
+    Rows(Vec<OutboxRow>),
+    /// Read the table.
+    Table,
+    /// Nothing is known to wait.
+    Nothing,
+}
+
+impl Handover {
+    pub(crate) fn new(partitions: i32) -> Self {
+        Self {
+            slots: (0..partitions).map(|_| Slot::default()).collect(),
+        }
+    }
+
+    /// The slot of a shard's publisher.
+    pub(crate) fn slot(&self, shard: ShardId) -> Option<&Slot> {
+        self.slots.get(usize::try_from(shard.0).ok()?)
+    }
+
+    /// Hands over rows of a known commit.
+    pub(crate) fn offer(&self, rows: Vec<OutboxRow>) {
+        for row in rows {
+            if let Some(slot) = self.slot(ShardId(row.batch.partition)) {
+                slot.offer(row);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn offer(&self, row: OutboxRow) {
+        let mut waiting = self.lock();
+        waiting.committed = waiting.committed.max(row.sequence);
+        if waiting.rows.len() < ROWS_MAX {
+            waiting.rows.push_back(row);
+        } else {
+            waiting.table = true;
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Notes that rows up to this one are in the log.
+    pub(crate) fn published(&self, up_to: Sequence) {
+        self.lock().published = up_to;
+    }
+
+    /// Rows of this process that wait for the log.
+    pub(crate) fn backlog(&self) -> i64 {
+        let waiting = self.lock();
+        (waiting.committed.0 - waiting.published.0).max(0)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the publisher read the table on its next look.
+    pub(crate) fn look_into_table(&self) {
+        self.lock().table = true;
+        self.wake.notify_one();
+    }
+
+    /// Takes what follows, where `next` is the sequence to publish next; `None` if that is unknown.
+    pub(crate) fn take(&self, next: Option<Sequence>) -> Next {
+        let mut waiting = self.lock();
+        let Some(next) = next else {
+            waiting.rows.clear();
+            waiting.table = false;
+            return Next::Table;
+        };
+        // Commits of two shards may hand over out of order; the rows themselves are numbered.
+        waiting
+            .rows
+            .make_contiguous()
+            .sort_unstable_by_key(|row| row.sequence);
+        while waiting.rows.front().is_some_and(|row| row.sequence < next) {
+            waiting.rows.pop_front();
+        }
+        let mut rows = Vec::new();
+        let mut expected = next;
+        while waiting
+            .rows
+            .front()
+            .is_some_and(|row| row.sequence == expected)
+        {
+            rows.extend(waiting.rows.pop_front());
+            expected = Sequence(expected.0 + 1);
+        }
+        if !rows.is_empty() {
+            return Next::Rows(rows);
+        }
+        if waiting.table || !waiting.rows.is_empty() {
+            waiting.table = false;
+            return Next::Table;
+        }
+        Next::Nothing
+    }
+
+    /// Completes when something was offered since the last time.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OutboxBatch;
+
+    fn row(sequence: i64) -> OutboxRow {
+        let batch = OutboxBatch {
+            topic: "t".to_owned(),
+            partition: 0,
+            records: Vec::new(),
+        };
+        OutboxRow {
+            sequence: Sequence(sequence),
+            batch,
+        }
+    }
+
+    fn offered(sequences: &[i64]) -> Handover {
+        let handover = Handover::new(1);
+        handover.offer(sequences.iter().map(|sequence| row(*sequence)).collect());
+        handover
+    }
+
+    fn take(handover: &Handover, next: Option<i64>) -> Next {
+        handover.slot(ShardId(0)).unwrap().take(next.map(Sequence))
+    }
+
+    #[test]
+    fn rows_leave_in_sequence_whatever_order_they_came_in() {
+        assert_eq!(
+            take(&offered(&[6, 5, 7]), Some(5)),
+            Next::Rows(vec![row(5), row(6), row(7)])
+        );
+    }
+
+    #[test]
+    fn a_gap_sends_the_publisher_to_the_table() {
+        let handover = offered(&[7]);
+        assert_eq!(take(&handover, Some(5)), Next::Table);
+        assert_eq!(take(&handover, Some(7)), Next::Rows(vec![row(7)]));
+    }
+
+    #[test]
+    fn rows_already_published_are_dropped() {
+        assert_eq!(take(&offered(&[3, 4]), Some(5)), Next::Nothing);
+    }
+
+    #[test]
+    fn a_new_publisher_starts_with_the_table() {
+        assert_eq!(take(&offered(&[3]), None), Next::Table);
+    }
+
+    #[test]
+    fn more_rows_than_fit_are_found_in_the_table() {
+        let all: Vec<i64> = (0..100).collect();
+        let handover = offered(&all);
+        let Next::Rows(rows) = take(&handover, Some(0)) else {
+            panic!("rows expected")
+        };
+        assert_eq!(rows.len(), ROWS_MAX);
+        assert_eq!(take(&handover, Some(64)), Next::Table);
+    }
+}

@@ -1,0 +1,292 @@
+//! Steps 1 and 2 of a turn, ahead of it: one reader per input topic fetches, decodes and hands
+//! over batches, while the shard commits the batch before.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+
+use crate::codec::Schema;
+use crate::context::{Context, Input};
+use crate::health::Condition;
+use crate::limits::{
+    BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, REGISTRY_NOT_FOUND_TRIES, TOPIC_RETENTION,
+    TURN_RECORDS_MAX,
+};
+use crate::log::{self, Consumed, ReadLimit};
+use crate::registry::{self, SchemaId};
+use crate::retry::Backoff;
+use crate::runtime::item::{self, Item, Kind, Opened, Origin, Unreadable};
+use crate::runtime::shard::Service;
+use crate::runtime::startup::may_pass;
+use crate::runtime::takeover::{Position, check_position};
+use crate::runtime::{Error, part};
+use crate::shard::ShardId;
+use crate::spawner::Task;
+use crate::store::{ParkReason, Store};
+
+/// The readers of one shard. Dropping it stops them and forgets what they have read ahead.
+pub(crate) struct Intake<M> {
+    batches: mpsc::Receiver<Result<Vec<Item<M>>, Error>>,
+    _readers: Vec<Task>,
+}
+
+impl<M: Send + Sync + 'static> Intake<M> {
+    /// Starts reading each input topic at its position.
+    pub(crate) fn start<C, S>(
+        service: &Arc<Service<C, S>>,
+        shard: ShardId,
+        positions: &[Position],
+    ) -> Self
+    where
+        C: Context<Message = M>,
+        S: Store<C>,
+    {
+        // One batch per topic waits here at most, one more in each reader's hands.
+        let (sender, batches) = mpsc::channel(1);
+        let readers = service.context.inputs().iter().filter_map(|input| {
+            let position = positions
+                .iter()
+                .find(|position| *position.topic == *input.topic)?;
+            let reader = Reader {
+                service: Arc::clone(service),
+                input: *input,
+                shard,
+                position: position.clone(),
+                health_part: part(shard, input.topic),
+                backoff: BACKOFF.start(),
+                sender: sender.clone(),
+            };
+            Some(
+                service
+                    .ports
+                    .spawner
+                    .spawn("intake", Box::pin(guarded(reader))),
+            )
+        });
+        let readers = readers.collect();
+        Self {
+            batches,
+            _readers: readers,
+        }
+    }
+
+    /// The next batch of one topic: at most [`TURN_RECORDS_MAX`] items.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Item<M>>, Error> {
+        match self.batches.recv().await {
+            Some(batch) => batch,
+            // Every reader has ended, each after reporting why; there is nothing left to say.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A batch that is there already.
+    pub(crate) fn ready(&mut self) -> Option<Result<Vec<Item<M>>, Error>> {
+        self.batches.try_recv().ok()
+    }
+}
+
+/// Runs a reader; its panic reaches the shard as an error, or the shard would wait for ever.
+async fn guarded<C: Context, S: Store<C>>(reader: Reader<C, S>) {
+    let sender = reader.sender.clone();
+    let what = format!("the reader of {}", reader.input.topic);
+    if AssertUnwindSafe(reader.run()).catch_unwind().await.is_err() {
+        // A closed channel means that the shard has stopped already.
+        let _ = sender.send(Err(Error::Defect { what })).await;
+    }
+}
+
+/// Reads one topic's partition.
+struct Reader<C: Context, S> {
+    service: Arc<Service<C, S>>,
+    input: Input,
+    shard: ShardId,
+    position: Position,
+    health_part: String,
+    backoff: Backoff,
+    sender: mpsc::Sender<Result<Vec<Item<C::Message>>, Error>>,
+}
+
+impl<C: Context, S: Store<C>> Reader<C, S> {
+    async fn run(mut self) {
+        // The takeover has checked the position; every failure makes it doubtful again.
+        let mut trusted = true;
+        loop {
+            let read = if trusted {
+                self.read().await
+            } else {
+                self.check().await.map(|()| Vec::new())
+            };
+            match read {
+                Ok(records) => {
+                    trusted = true;
+                    self.backoff.reset();
+                    self.report(Condition::Running);
+                    if !records.is_empty() && self.hand_over(records).await.is_none() {
+                        return;
+                    }
+                }
+                Err(error) if may_pass(&error) => {
+                    trusted = false;
+                    self.stall(&error).await;
+                }
+                Err(error) => {
+                    self.report(Condition::Stopped {
+                        reason: error.to_string(),
+                    });
+                    // A closed channel means that the shard has stopped already.
+                    let _ = self.sender.send(Err(error)).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Vec<Consumed>, Error> {
+        let limit = ReadLimit {
+            bytes_max: FETCH_BYTES_MAX,
+            wait_max: FETCH_WAIT_MAX,
+        };
+        let log = &self.service.ports.log;
+        let batch = log
+            .read(self.input.topic, self.shard.0, self.position.next, limit)
+            .await?;
+        self.measure(&batch);
+        Ok(batch.records)
+    }
+
+    /// After a failure: is the log still the one that was read? Out of range ends here too.
+    async fn check(&self) -> Result<(), Error> {
+        check_position(&*self.service.ports.log, self.shard.0, &self.position).await
+    }
+
+    /// Decodes and sends `records` in batches; `None` when the shard has gone.
+    async fn hand_over(&mut self, records: Vec<Consumed>) -> Option<()> {
+        let mut items = Vec::with_capacity(records.len().min(TURN_RECORDS_MAX));
+        for consumed in records {
+            let kind = self.classify(&consumed).await;
+            self.position.next = consumed.offset + 1;
+            let hash = item::hash(&consumed.record);
+            self.position.last = Some(hash);
+            items.push(Item {
+                topic: Arc::clone(&self.position.topic),
+                offset: consumed.offset,
+                hash,
+                record: consumed.record,
+                kind,
+            });
+            if items.len() == TURN_RECORDS_MAX {
+                self.sender
+                    .send(Ok(std::mem::take(&mut items)))
+                    .await
+                    .ok()?;
+            }
+        }
+        if !items.is_empty() {
+            self.sender.send(Ok(items)).await.ok()?;
+        }
+        Some(())
+    }
+
+    async fn classify(&mut self, consumed: &Consumed) -> Kind<C::Message> {
+        let origin = Origin {
+            input: self.input,
+            partition: self.shard.0,
+            partitions: self.service.partitions,
+        };
+        let context = Arc::clone(&self.service.context);
+        match item::open(&*context, origin, &consumed.record) {
+            Opened::Ignored => Kind::Ignored,
+            Opened::Unreadable(unreadable) => Kind::Unreadable(unreadable),
+            Opened::Framed {
+                key,
+                envelope,
+                schema,
+            } => match self.schema(schema).await {
+                Ok(schema) => item::decode(
+                    &*context,
+                    origin,
+                    consumed,
+                    &self.position.topic,
+                    (key, envelope),
+                    &schema,
+                ),
+                Err(error) => Kind::Unreadable(Unreadable {
+                    aggregate: Some(item::aggregate(self.input, &key)),
+                    reason: ParkReason::Undecodable,
+                    detail: error.to_string(),
+                }),
+            },
+        }
+    }
+
+    /// The schema, waiting for a registry that is down; an error is the registry's last word.
+    async fn schema(&mut self, id: SchemaId) -> Result<Arc<Schema>, registry::Error> {
+        let mut unknown = 0;
+        loop {
+            match self.service.ports.registry.schema(id).await {
+                Ok(schema) => {
+                    self.backoff.reset();
+                    return Ok(schema);
+                }
+                Err(error) if error.kind == registry::ErrorKind::Retry => {
+                    self.stall(&error.into()).await;
+                }
+                Err(error) if error.kind == registry::ErrorKind::NotFound => {
+                    unknown += 1;
+                    if unknown >= REGISTRY_NOT_FOUND_TRIES {
+                        return Err(error);
+                    }
+                    self.stall(&error.into()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn stall(&mut self, error: &Error) {
+        self.report(Condition::Stalled {
+            reason: error.to_string(),
+        });
+        let ports = &self.service.ports;
+        ports
+            .clock
+            .sleep(self.backoff.next(ports.ids.random()))
+            .await;
+    }
+
+    fn report(&self, condition: Condition) {
+        self.service.health.set(&self.health_part, condition);
+    }
+
+    /// Lag in records and in seconds; half of retention is the time to act.
+    fn measure(&self, batch: &log::Batch) {
+        let next = batch
+            .records
+            .first()
+            .map_or(self.position.next, |first| first.offset);
+        let age = batch
+            .records
+            .first()
+            .map_or(std::time::Duration::ZERO, |first| {
+                self.service.ports.clock.now().since(first.record.timestamp)
+            });
+        let labels = [
+            ("topic", self.input.topic.to_owned()),
+            ("shard", self.shard.to_string()),
+        ];
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("consumer_lag_records", &labels)
+            .set((batch.high_watermark - next).max(0) as f64);
+        metrics::gauge!("consumer_lag_seconds", &labels).set(age.as_secs_f64());
+        if age > TOPIC_RETENTION / 2 {
+            tracing::warn!(
+                topic = self.input.topic,
+                partition = self.shard.0,
+                age_s = age.as_secs(),
+                "unread records are past half of the topic's retention; beyond it they are lost"
+            );
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Which shards this process runs: acquires, renews and gives up leases, and notices every end.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::health::Condition;
+use crate::lease::Grant;
+use crate::limits::{BACKOFF, LEASE_HEARTBEAT};
+use crate::runtime::shard::{self, End, Service, Takeover};
+use crate::runtime::startup::{check_topics, may_pass};
+use crate::runtime::takeover::{Position, check_position, check_published};
+use crate::runtime::{Error, part};
+use crate::shard::ShardId;
+use crate::spawner::Task;
+use crate::store::Store;
+
+/// The health part of the lease and of what every process checks.
+const PART: &str = "ownership";
+
+/// A shard that runs here.
+struct Running {
+    grant: Grant,
+    stop: CancellationToken,
+    task: Task,
+}
+
+/// The shards of this process.
+struct Supervisor<C: Context, S> {
+    service: Arc<Service<C, S>>,
+    running: BTreeMap<ShardId, Running>,
+    ends: mpsc::Sender<(ShardId, Option<End>)>,
+}
+
+/// Runs shards until `shutdown`.
+///
+/// # Errors
+/// When the first shards cannot be taken over for a reason that only a person can remove.
+pub(crate) async fn supervise<C: Context, S: Store<C>>(
+    service: Arc<Service<C, S>>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let (ends, mut ended) = mpsc::channel(16);
+    let clock = Arc::clone(&service.ports.clock);
+    let mut supervisor = Supervisor {
+        service,
+        running: BTreeMap::new(),
+        ends,
+    };
+    if let Some(started) = shutdown
+        .run_until_cancelled(supervisor.first_shards())
+        .await
+    {
+        started?;
+    }
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            Some((shard, end)) = ended.recv() => supervisor.note_end(shard, end),
+            () = clock.sleep(LEASE_HEARTBEAT) => supervisor.heartbeat().await,
+        }
+    }
+    supervisor.stop_all().await;
+    Ok(())
+}
+
+impl<C: Context, S: Store<C>> Supervisor<C, S> {
+    /// Takes over what the lease gives at the start; waits for what passes, fails on the rest.
+    async fn first_shards(&mut self) -> Result<(), Error> {
+        self.report(Condition::Starting);
+        let mut backoff = BACKOFF.start();
+        loop {
+            match self.take_free_shards().await {
+                Ok(()) => {
+                    self.report(Condition::Running);
+                    return Ok(());
+                }
+                Err(error) if may_pass(&error) => {
+                    self.report(Condition::Stalled {
+                        reason: error.to_string(),
+                    });
+                    let ports = &self.service.ports;
+                    ports.clock.sleep(backoff.next(ports.ids.random())).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Renews what is held, gives up what is asked for, takes what is free.
+    async fn heartbeat(&mut self) {
+        let beat = async {
+            let renewal = self.service.ports.lease.renew(&self.held()).await?;
+            for grant in renewal.lost {
+                self.stop(grant.shard).await;
+            }
+            for grant in renewal.surrender {
+                self.stop(grant.shard).await;
+                self.service.ports.lease.release(&[grant]).await?;
+            }
+            check_topics(
+                &*self.service.context,
+                &self.service.ports,
+                self.service.partitions,
+            )
+            .await?;
+            self.take_free_shards().await
+        };
+        match beat.await {
+            Ok(()) => self.report(Condition::Running),
+            Err(error) if may_pass(&error) => {
+                self.report(Condition::Stalled {
+                    reason: error.to_string(),
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "the service cannot go on as it is");
+                self.report(Condition::Stopped {
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+
+    async fn take_free_shards(&mut self) -> Result<(), Error> {
+        let grants = self
+            .service
+            .ports
+            .lease
+            .acquire(self.service.partitions)
+            .await?;
+        for (index, grant) in grants.iter().enumerate() {
+            match take_over(&self.service, *grant).await {
+                Ok(takeover) => self.start(takeover),
+                Err(error) => {
+                    self.service.ports.lease.release(&grants[index..]).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, takeover: Takeover) {
+        let grant = takeover.grant;
+        let shard = grant.shard;
+        let stop = CancellationToken::new();
+        let service = Arc::clone(&self.service);
+        let (ends, stopping) = (self.ends.clone(), stop.clone());
+        tracing::info!(
+            source = service.context.source(),
+            shard = shard.0,
+            epoch = grant.epoch.0,
+            "shard taken over"
+        );
+        let task = self.service.ports.spawner.spawn(
+            "shard",
+            Box::pin(async move {
+                let running = AssertUnwindSafe(shard::run(service, takeover, stopping));
+                let end = running.catch_unwind().await.ok();
+                // The supervisor has gone only when the whole service stops.
+                let _ = ends.send((shard, end)).await;
+            }),
+        );
+        self.running.insert(shard, Running { grant, stop, task });
+    }
+
+    /// A shard's task has ended by itself.
+    fn note_end(&mut self, shard: ShardId, end: Option<End>) {
+        let Some(running) = self.running.remove(&shard) else {
+            return;
+        };
+        let source = self.service.context.source();
+        match end {
+            Some(End::Shutdown) => {}
+            Some(End::Fenced) => {
+                tracing::warn!(
+                    source,
+                    shard = shard.0,
+                    epoch = running.grant.epoch.0,
+                    "fenced"
+                );
+                metrics::counter!("shards_fenced_total", "source" => source).increment(1);
+            }
+            None => {
+                tracing::error!(source, shard = shard.0, "the shard's task panicked");
+                let reason = "the shard's task panicked; restart the service".to_owned();
+                self.service
+                    .health
+                    .set(&part(shard, "turn"), Condition::Stopped { reason });
+            }
+        }
+    }
+
+    fn held(&self) -> Vec<Grant> {
+        self.running.values().map(|running| running.grant).collect()
+    }
+
+    /// Stops one shard and waits for its end.
+    async fn stop(&mut self, shard: ShardId) {
+        if let Some(running) = self.running.remove(&shard) {
+            running.stop.cancel();
+            // A panic ends a shard as well; its lease is given up either way.
+            let _ = running.task.join().await;
+        }
+    }
+
+    async fn stop_all(&mut self) {
+        let held = self.held();
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
+        for shard in self.running.keys().copied().collect::<Vec<_>>() {
+            self.stop(shard).await;
+        }
+        if let Err(error) = self.service.ports.lease.release(&held).await {
+            tracing::warn!(%error, "shards were not released; they expire with their lease");
+        }
+    }
+
+    fn report(&self, condition: Condition) {
+        self.service.health.set(PART, condition);
+    }
+}
+
+/// Claims a shard and checks database and log against each other.
+async fn take_over<C: Context, S: Store<C>>(
+    service: &Service<C, S>,
+    grant: Grant,
+) -> Result<Takeover, Error> {
+    let claimed = service.store.claim(grant.shard, grant.epoch).await?;
+    let log = &service.ports.log;
+    let mut positions = Vec::new();
+    for input in service.context.inputs() {
+        let cursor = claimed
+            .cursors
+            .iter()
+            .find(|cursor| cursor.topic == input.topic);
+        let position = match cursor {
+            Some(cursor) => Position {
+                topic: input.topic.into(),
+                next: cursor.next_offset,
+                last: cursor.last_hash,
+            },
+            None => {
+                let bounds = log.bounds(input.topic, grant.shard.0).await?;
+                Position {
+                    topic: input.topic.into(),
+                    next: bounds.first,
+                    last: None,
+                }
+            }
+        };
+        check_position(&**log, grant.shard.0, &position).await?;
+        positions.push(position);
+    }
+    let acknowledged = claimed.acknowledged;
+    check_published(
+        &*service.context,
+        &*service.store,
+        &service.ports,
+        grant.shard,
+        &acknowledged,
+    )
+    .await?;
+    Ok(Takeover {
+        grant,
+        positions,
+        acknowledged,
+    })
+}

@@ -1,0 +1,174 @@
+//! A shard's new owner checks the log against the database before it reads or writes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::envelope::Envelope;
+use crate::limits::{APPEND_BYTES_MAX, FETCH_BYTES_MAX};
+use crate::log::{Consumed, Log, ReadLimit};
+use crate::runtime::item::hash;
+use crate::runtime::{Error, Ports};
+use crate::shard::ShardId;
+use crate::store::{Acknowledged, RecordHash, Sequence, Store};
+
+/// Where an intake goes on reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The input topic.
+    pub(crate) topic: Arc<str>,
+    /// The next offset to read.
+    pub(crate) next: i64,
+    /// Hash of the record before it; `None` if none was read yet.
+    pub(crate) last: Option<RecordHash>,
+}
+
+/// Does not wait for records that are not there.
+const AT_ONCE: ReadLimit = ReadLimit {
+    bytes_max: FETCH_BYTES_MAX,
+    wait_max: Duration::ZERO,
+};
+
+/// Checks that the log still holds what was read from it, up to `position`.
+///
+/// # Errors
+/// [`Error::LogBehind`] if the record before the position differs or is gone although the log
+/// starts earlier; [`Error::RetentionPassed`] if unread records are gone; [`Error::Log`] if the
+/// log could not be asked.
+pub(crate) async fn check_position(
+    log: &dyn Log,
+    partition: i32,
+    position: &Position,
+) -> Result<(), Error> {
+    let topic = &*position.topic;
+    let bounds = log.bounds(topic, partition).await?;
+    let lost = |detail: String| {
+        Err(Error::LogBehind {
+            topic: topic.to_owned(),
+            partition,
+            detail,
+        })
+    };
+    if position.next > bounds.next {
+        return lost(format!(
+            "ends at {}, {} was read",
+            bounds.next,
+            position.next - 1
+        ));
+    }
+    if position.next < bounds.first {
+        return Err(Error::RetentionPassed {
+            topic: topic.to_owned(),
+            partition,
+            expected: position.next,
+            first: bounds.first,
+        });
+    }
+    let before = position.next - 1;
+    let Some(expected) = position.last.filter(|_| before >= bounds.first) else {
+        return Ok(());
+    };
+    match log
+        .read(topic, partition, before, AT_ONCE)
+        .await?
+        .records
+        .first()
+    {
+        Some(found) if found.offset == before && hash(&found.record) == expected => Ok(()),
+        Some(found) if found.offset == before => lost(format!(
+            "offset {before} holds another record than the one that was read"
+        )),
+        _ => lost(format!("offset {before} was read and is gone")),
+    }
+}
+
+/// Checks that everything acknowledged is in the log, and that the log holds no event of this
+/// service beyond what the database has written.
+///
+/// # Errors
+/// [`Error::LogBehind`], [`Error::DatabaseBehind`], or a log or store that could not be asked.
+pub(crate) async fn check_published<C: Context, S: Store<C>>(
+    context: &C,
+    store: &S,
+    ports: &Ports,
+    shard: ShardId,
+    acknowledged: &[Acknowledged],
+) -> Result<(), Error> {
+    let mut topics: Vec<&str> = context
+        .writes()
+        .iter()
+        .map(|registration| registration.topic)
+        .collect();
+    topics.sort_unstable();
+    topics.dedup();
+    for topic in topics {
+        let last = acknowledged
+            .iter()
+            .find(|acknowledged| acknowledged.topic == topic)
+            .map_or(-1, |acknowledged| acknowledged.last_offset);
+        let bounds = ports.log.bounds(topic, shard.0).await?;
+        if last >= bounds.next {
+            return Err(Error::LogBehind {
+                topic: topic.to_owned(),
+                partition: shard.0,
+                detail: format!("ends at {}, {last} was acknowledged", bounds.next),
+            });
+        }
+        let mut next = (last + 1).max(bounds.first);
+        while next < bounds.next {
+            let batch = ports.log.read(topic, shard.0, next, AT_ONCE).await?;
+            let Some(end) = batch.records.last().map(|record| record.offset + 1) else {
+                break;
+            };
+            let own = own_events(context, &batch.records);
+            if let Some((offset, id)) = unknown(store, shard, own).await? {
+                return Err(Error::DatabaseBehind {
+                    topic: topic.to_owned(),
+                    partition: shard.0,
+                    offset,
+                    id,
+                });
+            }
+            next = end;
+        }
+    }
+    Ok(())
+}
+
+/// Offsets and ids of the records that this service wrote.
+fn own_events<C: Context>(context: &C, records: &[Consumed]) -> Vec<(i64, String)> {
+    records
+        .iter()
+        .filter_map(|consumed| {
+            let envelope = Envelope::from_headers(&consumed.record.headers).ok()?;
+            (envelope.source == context.source()).then_some((consumed.offset, envelope.id))
+        })
+        .collect()
+}
+
+/// The first of `events` that is not in the outbox.
+///
+/// The outbox is read after the log: an event of another shard that lands while this looks is in
+/// the outbox before it is in the log, and stays there until this shard's owner deletes it.
+async fn unknown<C: Context, S: Store<C>>(
+    store: &S,
+    shard: ShardId,
+    events: Vec<(i64, String)>,
+) -> Result<Option<(i64, String)>, Error> {
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let mut pending = HashSet::new();
+    let mut from = Sequence(0);
+    loop {
+        let rows = store.outbox(shard.0, from, APPEND_BYTES_MAX).await?;
+        let Some(last) = rows.last() else { break };
+        from = Sequence(last.sequence.0 + 1);
+        let records = rows.iter().flat_map(|row| &row.batch.records);
+        pending.extend(
+            records.filter_map(|record| Some(Envelope::from_headers(&record.headers).ok()?.id)),
+        );
+    }
+    Ok(events.into_iter().find(|(_, id)| !pending.contains(id)))
+}
