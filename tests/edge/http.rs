@@ -1,0 +1,94 @@
+//! Reflection, and what operators see over HTTP.
+
+use futures::StreamExt;
+use messaging::health::{Condition, Health};
+use messaging::server::{self, Limits};
+use messaging::spawner::{Spawner, TokioSpawner};
+use messaging::telemetry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::service::Server;
+
+/// Answer of the operators' server to `GET path`: status code and body.
+async fn fetch(addr: std::net::SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: edge.test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (code, body.to_owned())
+}
+
+#[tokio::test]
+async fn readiness_tells_the_condition_of_every_part() {
+    let listener = server::bind("--listen-http", "127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let health = Health::new();
+    health.set("shard 0", Condition::Running);
+    let shutdown = CancellationToken::new();
+    let services = vec![("order".to_owned(), health.clone())];
+    let serving = server::serve_http(listener, services, telemetry::metrics(), shutdown.clone());
+    let task = TokioSpawner.spawn("http", Box::pin(async { serving.await.unwrap() }));
+
+    assert_eq!(fetch(addr, "/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(fetch(addr, "/readyz").await.0, 200);
+    health.set(
+        "shard 1",
+        Condition::Stalled {
+            reason: "the log is down".to_owned(),
+        },
+    );
+    let (code, body) = fetch(addr, "/readyz").await;
+    assert_eq!(code, 503);
+    let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(report["ready"], false);
+    let parts = &report["services"]["order"]["parts"];
+    assert_eq!(parts["shard 0"]["condition"], "running");
+    assert_eq!(parts["shard 1"]["reason"], "the log is down");
+    let (code, metrics) = fetch(addr, "/metrics").await;
+    assert_eq!(code, 200);
+    assert!(metrics.contains("build_info"), "{metrics}");
+
+    shutdown.cancel();
+    task.join().await.unwrap();
+}
+
+#[tokio::test]
+async fn reflection_lists_the_services_in_both_versions() {
+    let server = Server::start(Limits::default());
+
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(server.channel());
+    let list = v1::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(list),
+    };
+    let answers = client
+        .server_reflection_info(futures::stream::iter([request]))
+        .await
+        .unwrap();
+    let answer = answers.into_inner().next().await.unwrap().unwrap();
+    let text = format!("{answer:?}");
+    for name in ["shop.v1.OrderQueryService", "grpc.health.v1.Health"] {
+        assert!(text.contains(name), "{text}");
+    }
+
+    let mut client =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(server.channel());
+    let list = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(list),
+    };
+    let answers = client
+        .server_reflection_info(futures::stream::iter([request]))
+        .await
+        .unwrap();
+    let answer = answers.into_inner().next().await.unwrap().unwrap();
+    assert!(format!("{answer:?}").contains("shop.v1.OrderQueryService"));
+}

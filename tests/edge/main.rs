@@ -1,0 +1,17 @@
+//! Attacks on the gRPC server's defences, over 127.0.0.1.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed test is the report"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an attacker opens sockets of its own"
+)]
+
+mod calls;
+mod connections;
+mod drain;
+mod http;
+mod service;
+mod wire;
