@@ -33,6 +33,10 @@ pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read connections of a SQLite store.
 pub const SQLITE_READERS: u32 = 4;
+/// Prepared statements that a SQLite connection keeps: bulk statements come in five sizes each.
+pub const SQLITE_STATEMENTS: usize = 256;
+/// Size up to which a SQLite file is checked for damage at start (about a second on a laptop).
+pub const SQLITE_CHECK_BYTES_MAX: u64 = 1 << 28;
 
 /// Waits between tries after a failure of log, database or registry.
 pub const BACKOFF: Policy = Policy {

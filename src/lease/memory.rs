@@ -1,1 +1,159 @@
-//! Leases in memory.
+//! Leases in memory: several holders of one service, in one process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Error, Grant, Lease, Renewal};
+use crate::clock::{Clock, Timestamp};
+use crate::shard::{Epoch, ShardId};
+
+/// One holder among those that share a table of leases.
+///
+/// A holder is one run of one instance; its fair share is the number of shards over the number of
+/// holders alive, rounded up.
+pub struct MemoryLease {
+    holder: u64,
+    table: Arc<Table>,
+}
+
+/// What the holders share.
+struct Table {
+    clock: Arc<dyn Clock>,
+    lease_time: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next_holder: u64,
+    partitions: i32,
+    /// When each holder was last heard of.
+    alive: BTreeMap<u64, Timestamp>,
+    shards: BTreeMap<ShardId, Shard>,
+}
+
+/// A shard's last grant, ended or not.
+struct Shard {
+    epoch: Epoch,
+    holder: Option<u64>,
+}
+
+impl MemoryLease {
+    /// The first holder of a new table, in which a grant lasts `lease_time` without renewal.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, lease_time: Duration) -> Self {
+        let table = Table {
+            clock,
+            lease_time,
+            state: Mutex::default(),
+        };
+        Self::holder(Arc::new(table))
+    }
+
+    /// Another holder on the same table.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::holder(Arc::clone(&self.table))
+    }
+
+    fn holder(table: Arc<Table>) -> Self {
+        let mut state = table.state();
+        let holder = state.next_holder;
+        state.next_holder += 1;
+        drop(state);
+        Self { holder, table }
+    }
+}
+
+impl Table {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that `holder` is alive and ends the grants of those not heard of for the lease time.
+    fn heartbeat(&self, holder: u64) -> MutexGuard<'_, State> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.alive.insert(holder, now);
+        let expired = |seen: &Timestamp| now.since(*seen) >= self.lease_time;
+        state.alive.retain(|_, seen| !expired(seen));
+        let State { alive, shards, .. } = &mut *state;
+        for shard in shards.values_mut() {
+            shard.holder = shard.holder.filter(|holder| alive.contains_key(holder));
+        }
+        state
+    }
+}
+
+impl State {
+    fn fair_share(&self) -> usize {
+        let shards = usize::try_from(self.partitions).unwrap_or(0);
+        shards.div_ceil(self.alive.len().max(1))
+    }
+
+    fn count(&self, holder: u64) -> usize {
+        let held = self.shards.values();
+        held.filter(|shard| shard.holder == Some(holder)).count()
+    }
+
+    fn holds(&self, holder: u64, grant: &Grant) -> bool {
+        self.shards
+            .get(&grant.shard)
+            .is_some_and(|shard| shard.holder == Some(holder) && shard.epoch == grant.epoch)
+    }
+}
+
+#[async_trait]
+impl Lease for MemoryLease {
+    async fn acquire(&self, partitions: i32) -> Result<Vec<Grant>, Error> {
+        let mut state = self.table.heartbeat(self.holder);
+        state.partitions = partitions;
+        let mut room = state.fair_share().saturating_sub(state.count(self.holder));
+        let mut grants = Vec::new();
+        for shard in (0..partitions).map(ShardId) {
+            let entry = state.shards.entry(shard).or_insert(Shard {
+                epoch: Epoch::default(),
+                holder: None,
+            });
+            if room > 0 && entry.holder.is_none() {
+                entry.epoch = entry.epoch.next();
+                entry.holder = Some(self.holder);
+                grants.push(Grant {
+                    shard,
+                    epoch: entry.epoch,
+                });
+                room -= 1;
+            }
+        }
+        Ok(grants)
+    }
+
+    async fn renew(&self, held: &[Grant]) -> Result<Renewal, Error> {
+        let state = self.table.heartbeat(self.holder);
+        let (kept, lost): (Vec<Grant>, Vec<Grant>) = held
+            .iter()
+            .partition(|grant| state.holds(self.holder, grant));
+        let surplus = kept.len().saturating_sub(state.fair_share());
+        let surrender = kept.iter().rev().take(surplus).copied().collect();
+        Ok(Renewal {
+            kept,
+            lost,
+            surrender,
+        })
+    }
+
+    async fn release(&self, grants: &[Grant]) -> Result<(), Error> {
+        let mut state = self.table.state();
+        for grant in grants {
+            if state.holds(self.holder, grant)
+                && let Some(shard) = state.shards.get_mut(&grant.shard)
+            {
+                shard.holder = None;
+            }
+        }
+        Ok(())
+    }
+}

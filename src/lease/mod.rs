@@ -60,6 +60,6 @@ pub enum Error {
         what: String,
     },
     /// The lease's place could not be reached; later it may.
-    #[error("the lease could not be reached")]
+    #[error("the lease could not be reached: {0}")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

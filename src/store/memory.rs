@@ -1,1 +1,223 @@
-//! The store in memory.
+//! The store in memory: the same promises until the process ends.
+//!
+//! One turn at a time, whatever its shard; a turn's changes lie over the committed state until it
+//! commits, so reading beside it sees committed state only, and dropping it undoes it. It does not
+//! model row locks or failures: what goes wrong between two writers cannot be found here.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    AggregateKey, Claimed, Conflict, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow,
+    Parked, Seen, Sequence, Store, Tables, Turn,
+};
+use crate::context::Context;
+use crate::shard::{Epoch, ShardId};
+
+mod library;
+
+use library::Library;
+
+/// A store in memory, with the context's own tables `T`.
+#[derive(Debug)]
+pub struct MemoryStore<T> {
+    committed: Arc<Mutex<Committed>>,
+    writer: tokio::sync::Mutex<()>,
+    tables: T,
+}
+
+#[derive(Debug, Default)]
+struct Committed {
+    library: Library,
+    rows: Rows,
+}
+
+/// A context's rows by table and key.
+type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
+
+impl<T> MemoryStore<T> {
+    /// An empty store.
+    #[must_use]
+    pub fn new(tables: T) -> Self {
+        Self {
+            committed: Arc::default(),
+            writer: tokio::sync::Mutex::default(),
+            tables,
+        }
+    }
+
+    /// A view of what is committed when it is read, for queries.
+    #[must_use]
+    pub fn reader(&self) -> Tx {
+        Tx {
+            committed: Arc::clone(&self.committed),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Messages set aside, in log order per shard and topic.
+    #[must_use]
+    pub fn parked(&self) -> Vec<Parked> {
+        lock(&self.committed).library.parked()
+    }
+
+    /// Conflicts recorded, in log order per shard and topic.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        lock(&self.committed).library.conflicts()
+    }
+}
+
+/// A context's rows as one transaction sees them: what is committed, and its own changes over it.
+#[derive(Debug)]
+pub struct Tx {
+    committed: Arc<Mutex<Committed>>,
+    /// Rows put, and `None` for rows removed.
+    changes: BTreeMap<(&'static str, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Tx {
+    /// The row of `table` under `key`.
+    #[must_use]
+    pub fn get(&self, table: &'static str, key: &[u8]) -> Option<Vec<u8>> {
+        let place = (table, key.to_vec());
+        match self.changes.get(&place) {
+            Some(changed) => changed.clone(),
+            None => lock(&self.committed).rows.get(&place).cloned(),
+        }
+    }
+
+    /// All rows of `table` whose key begins with `prefix`, by key.
+    #[must_use]
+    pub fn scan(&self, table: &'static str, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let from = (Bound::Included((table, prefix.to_vec())), Bound::Unbounded);
+        let within =
+            |place: &(&'static str, Vec<u8>)| place.0 == table && place.1.starts_with(prefix);
+        let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = lock(&self.committed)
+            .rows
+            .range(from.clone())
+            .take_while(|(place, _)| within(place))
+            .map(|((_, key), row)| (key.clone(), row.clone()))
+            .collect();
+        let changes = self.changes.range(from);
+        for ((_, key), change) in changes.take_while(|(place, _)| within(place)) {
+            match change {
+                Some(row) => rows.insert(key.clone(), row.clone()),
+                None => rows.remove(key),
+            };
+        }
+        rows.into_iter().collect()
+    }
+
+    /// Puts a row, in place of any under the same key.
+    pub fn put(&mut self, table: &'static str, key: &[u8], row: Vec<u8>) {
+        self.changes.insert((table, key.to_vec()), Some(row));
+    }
+
+    /// Removes the row under `key`, if there is one.
+    pub fn remove(&mut self, table: &'static str, key: &[u8]) {
+        self.changes.insert((table, key.to_vec()), None);
+    }
+}
+
+/// A turn of [`MemoryStore`]. Dropping it undoes it.
+#[derive(Debug)]
+pub struct MemoryTurn<'s, T> {
+    tx: Tx,
+    tables: &'s T,
+    shard: ShardId,
+    _writer: tokio::sync::MutexGuard<'s, ()>,
+}
+
+impl<C: Context, T: Tables<C, Tx>> Store<C> for MemoryStore<T> {
+    type Turn<'s>
+        = MemoryTurn<'s, T>
+    where
+        Self: 's;
+
+    async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
+        let _writer = self.writer.lock().await;
+        Ok(lock(&self.committed)
+            .library
+            .agree_on_partitions(partitions))
+    }
+
+    async fn claim(&self, shard: ShardId, epoch: Epoch) -> Result<Claimed, Error> {
+        let _writer = self.writer.lock().await;
+        lock(&self.committed).library.claim(shard, epoch)
+    }
+
+    async fn begin(&self, shard: ShardId, epoch: Epoch) -> Result<MemoryTurn<'_, T>, Error> {
+        let writer = self.writer.lock().await;
+        lock(&self.committed).library.prove(shard, epoch)?;
+        Ok(MemoryTurn {
+            tx: self.reader(),
+            tables: &self.tables,
+            shard,
+            _writer: writer,
+        })
+    }
+
+    async fn outbox(
+        &self,
+        partition: i32,
+        from: Sequence,
+        bytes_max: usize,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        Ok(lock(&self.committed)
+            .library
+            .outbox(partition, from, bytes_max))
+    }
+}
+
+impl<C: Context, T: Tables<C, Tx>> Turn<C> for MemoryTurn<'_, T> {
+    async fn cursors(&mut self) -> Result<Vec<Cursor>, Error> {
+        Ok(lock(&self.tx.committed).library.cursors(self.shard))
+    }
+
+    async fn seen(
+        &mut self,
+        inbox: &[InboxKey],
+        aggregates: &[AggregateKey],
+    ) -> Result<Seen, Error> {
+        let committed = lock(&self.tx.committed);
+        Ok(committed.library.seen(self.shard, inbox, aggregates))
+    }
+
+    async fn load(&mut self, messages: &[&C::Message]) -> Result<C::State, Error> {
+        self.tables.load(&mut self.tx, messages).await
+    }
+
+    async fn load_follow_up(&mut self, state: &mut C::State) -> Result<(), Error> {
+        self.tables.load_follow_up(&mut self.tx, state).await
+    }
+
+    async fn commit(
+        mut self,
+        state: Option<&C::State>,
+        effects: Effects,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        if let Some(state) = state {
+            self.tables.save(&mut self.tx, state).await?;
+        }
+        let mut committed = lock(&self.tx.committed);
+        let rows = committed.library.apply(self.shard, effects)?;
+        for (place, change) in self.tx.changes {
+            match change {
+                Some(row) => committed.rows.insert(place, row),
+                None => committed.rows.remove(&place),
+            };
+        }
+        Ok(rows)
+    }
+}
+
+fn lock(committed: &Mutex<Committed>) -> MutexGuard<'_, Committed> {
+    committed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error of `kind`, as a database would give it.
+fn refuse<V>(kind: ErrorKind, operation: &'static str, detail: String) -> Result<V, Error> {
+    Err(Error::new(kind, operation, detail))
+}

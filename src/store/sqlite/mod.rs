@@ -1,1 +1,264 @@
-//! The store in SQLite.
+//! The store in SQLite: one file, one writer, readers beside it.
+//!
+//! WAL with `synchronous=FULL`: a commit that was answered survives a power cut. Every write is a
+//! transaction of the one writer connection, begun with `BEGIN IMMEDIATE` (a deferred one that
+//! read first could not be upgraded and would fail at once), so turns of several shards queue for
+//! the connection and never for locks.
+
+use std::path::Path;
+
+use futures::TryStreamExt;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+
+use super::{
+    Acknowledged, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, RecordHash, Sequence,
+    Store, Tables, outbox,
+};
+use crate::context::Context;
+use crate::shard::{Epoch, ShardId};
+
+pub mod bulk;
+mod effects;
+mod error;
+mod open;
+mod outcome;
+mod turn;
+
+pub use error::error;
+pub use turn::SqliteTurn;
+
+use outcome::Outcome;
+
+/// A service's database in a SQLite file, with the context's own tables `T`.
+///
+/// The file belongs to one process at a time: hold a [`crate::lease::file::FileLease`] on it.
+#[derive(Debug)]
+pub struct SqliteStore<T> {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    tables: T,
+}
+
+impl<T> SqliteStore<T> {
+    /// Opens the file, or makes it with its folders, and brings its tables up to date.
+    /// `migrations` are the context's, versions 1000 and up.
+    ///
+    /// # Errors
+    /// One line that names the file; of kind [`ErrorKind::Fatal`] when it is not a database,
+    /// damaged, written by a newer program or not accessible.
+    pub async fn open(path: &Path, migrations: &Migrator, tables: T) -> Result<Self, Error> {
+        let writer = open::writer(path, migrations).await?;
+        Ok(Self {
+            writer,
+            reader: open::readers(path),
+            tables,
+        })
+    }
+
+    /// Connections for queries: they see what is committed and cannot write.
+    #[must_use]
+    pub fn reader(&self) -> &SqlitePool {
+        &self.reader
+    }
+
+    /// The highest epoch that any shard was ever claimed with; zero in a new database.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn highest_epoch(&self) -> Result<Epoch, Error> {
+        sqlx::query_scalar("SELECT coalesce(max(epoch), 0) FROM shard")
+            .fetch_one(&self.reader)
+            .await
+            .map(Epoch)
+            .map_err(|source| error("highest_epoch", source))
+    }
+
+    /// Closes all connections, after those in use are given back. Dropping the store does the
+    /// same a little later.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    async fn begin_write(&self, operation: &'static str) -> Result<Write, Error> {
+        let tx = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|source| error(operation, source))?;
+        Ok(Write {
+            tx,
+            outcome: Outcome::open(),
+        })
+    }
+}
+
+/// A write transaction, counted by how it ends. Dropping it undoes it.
+#[derive(Debug)]
+struct Write {
+    tx: Transaction<'static, Sqlite>,
+    outcome: Outcome,
+}
+
+impl Write {
+    async fn commit(self, operation: &'static str) -> Result<(), Error> {
+        let result = self.tx.commit().await;
+        let result = result.map_err(|source| error::commit_error(operation, source));
+        self.outcome.end(&result);
+        result
+    }
+}
+
+impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
+    type Turn<'s>
+        = SqliteTurn<'s, T>
+    where
+        Self: 's;
+
+    async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
+        const OPERATION: &str = "agree_on_partitions";
+        let mut write = self.begin_write(OPERATION).await?;
+        let stored = sqlx::query_scalar(
+            "INSERT INTO partitions (one, count) VALUES (1, $1)
+             ON CONFLICT (one) DO UPDATE SET count = count RETURNING count",
+        )
+        .bind(partitions)
+        .fetch_one(&mut *write.tx)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        write.commit(OPERATION).await?;
+        Ok(stored)
+    }
+
+    async fn claim(&self, shard: ShardId, epoch: Epoch) -> Result<Claimed, Error> {
+        const OPERATION: &str = "claim";
+        let mut write = self.begin_write(OPERATION).await?;
+        let raised = sqlx::query(
+            "INSERT INTO shard (shard, epoch) VALUES ($1, $2)
+             ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch
+             WHERE shard.epoch < excluded.epoch",
+        )
+        .bind(shard.0)
+        .bind(epoch.0)
+        .execute(&mut *write.tx)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        if raised.rows_affected() == 0 {
+            let detail = format!("shard {shard} was claimed with epoch {epoch} or a higher one");
+            return Err(Error::new(ErrorKind::Fenced, OPERATION, detail));
+        }
+        let claimed = Claimed {
+            cursors: owned(&mut write.tx, shard, epoch, OPERATION).await?,
+            acknowledged: acknowledged(&mut write.tx, shard, OPERATION).await?,
+        };
+        write.commit(OPERATION).await?;
+        Ok(claimed)
+    }
+
+    async fn begin(&self, shard: ShardId, epoch: Epoch) -> Result<SqliteTurn<'_, T>, Error> {
+        const OPERATION: &str = "begin";
+        let mut write = self.begin_write(OPERATION).await?;
+        let cursors = owned(&mut write.tx, shard, epoch, OPERATION).await?;
+        Ok(SqliteTurn::new(write, &self.tables, shard, cursors))
+    }
+
+    async fn outbox(
+        &self,
+        partition: i32,
+        from: Sequence,
+        bytes_max: usize,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        const OPERATION: &str = "outbox";
+        let failed = |source| error(OPERATION, source);
+        let mut stored = sqlx::query(
+            "SELECT sequence, topic, records FROM outbox
+             WHERE partition = $1 AND sequence >= $2 ORDER BY sequence",
+        )
+        .bind(partition)
+        .bind(from.0)
+        .fetch(&self.reader);
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = stored.try_next().await.map_err(failed)? {
+            let records: Vec<u8> = row.try_get("records").map_err(failed)?;
+            let records = outbox::decode(records.into())
+                .map_err(|source| Error::new(ErrorKind::Fatal, OPERATION, source))?;
+            bytes += records.iter().map(|record| record.size()).sum::<usize>();
+            if bytes > bytes_max && !rows.is_empty() {
+                break;
+            }
+            rows.push(OutboxRow {
+                sequence: Sequence(row.try_get("sequence").map_err(failed)?),
+                batch: OutboxBatch {
+                    topic: row.try_get("topic").map_err(failed)?,
+                    partition,
+                    records,
+                },
+            });
+        }
+        Ok(rows)
+    }
+}
+
+/// The shard's cursors, if its epoch is still `epoch`: one statement proves and reads.
+async fn owned(
+    tx: &mut SqliteConnection,
+    shard: ShardId,
+    epoch: Epoch,
+    operation: &'static str,
+) -> Result<Vec<Cursor>, Error> {
+    let failed = |source| error(operation, source);
+    let rows = sqlx::query(
+        "SELECT topic, next_offset, last_hash FROM shard LEFT JOIN cursor USING (shard)
+         WHERE shard = $1 AND epoch = $2 ORDER BY topic",
+    )
+    .bind(shard.0)
+    .bind(epoch.0)
+    .fetch_all(tx)
+    .await
+    .map_err(failed)?;
+    if rows.is_empty() {
+        let detail = format!("shard {shard} is no longer owned under epoch {epoch}");
+        return Err(Error::new(ErrorKind::Fenced, operation, detail));
+    }
+    let mut cursors = Vec::new();
+    for row in rows {
+        // An owned shard that has read nothing is one row without a topic.
+        let Some(topic) = row.try_get("topic").map_err(failed)? else {
+            continue;
+        };
+        let hash: Vec<u8> = row.try_get("last_hash").map_err(failed)?;
+        let hash = hash.try_into().map_err(|_| {
+            Error::new(
+                ErrorKind::Fatal,
+                operation,
+                "a cursor's hash is not 16 bytes long",
+            )
+        })?;
+        cursors.push(Cursor {
+            topic,
+            next_offset: row.try_get("next_offset").map_err(failed)?,
+            last_hash: Some(RecordHash(hash)),
+        });
+    }
+    Ok(cursors)
+}
+
+async fn acknowledged(
+    tx: &mut SqliteConnection,
+    shard: ShardId,
+    operation: &'static str,
+) -> Result<Vec<Acknowledged>, Error> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT topic, last_offset FROM acknowledged WHERE partition = $1 ORDER BY topic",
+    )
+    .bind(shard.0)
+    .fetch_all(tx)
+    .await
+    .map_err(|source| error(operation, source))?;
+    Ok(rows
+        .into_iter()
+        .map(|(topic, last_offset)| Acknowledged { topic, last_offset })
+        .collect())
+}

@@ -1,0 +1,235 @@
+//! The library's own tables in memory. What is called here happens as a whole or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::refuse;
+use crate::clock::Timestamp;
+use crate::context::ContentHash;
+use crate::limits;
+use crate::shard::{Epoch, ShardId};
+use crate::store::{
+    Acknowledged, AggregateKey, Claimed, Conflict, Cursor, CursorMove, Effects, Error, ErrorKind,
+    InboxEntry, InboxKey, OutboxBatch, OutboxRow, Parked, Seen, Sequence,
+};
+
+/// Where a record stands: shard, topic, offset.
+type Place = (ShardId, String, i64);
+
+/// See `sqlite/migrations/0001_messaging.sql`: the same tables.
+#[derive(Debug, Default)]
+pub(super) struct Library {
+    partitions: Option<i32>,
+    epochs: BTreeMap<ShardId, Epoch>,
+    cursors: BTreeMap<(ShardId, String), Cursor>,
+    inbox: BTreeMap<(ShardId, InboxKey), (ContentHash, Timestamp)>,
+    outbox: BTreeMap<(i32, Sequence), OutboxBatch>,
+    sequences: BTreeMap<i32, Sequence>,
+    acknowledged: BTreeMap<(i32, String), i64>,
+    parked: BTreeMap<Place, Parked>,
+    conflicts: BTreeMap<Place, Conflict>,
+}
+
+impl Library {
+    pub(super) fn agree_on_partitions(&mut self, partitions: i32) -> i32 {
+        *self.partitions.get_or_insert(partitions)
+    }
+
+    pub(super) fn claim(&mut self, shard: ShardId, epoch: Epoch) -> Result<Claimed, Error> {
+        if self.epochs.get(&shard).is_some_and(|last| *last >= epoch) {
+            let detail = format!("shard {shard} was claimed with epoch {epoch} or a higher one");
+            return refuse(ErrorKind::Fenced, "claim", detail);
+        }
+        self.epochs.insert(shard, epoch);
+        let acknowledged = self
+            .acknowledged
+            .range((shard.0, String::new())..)
+            .take_while(|((partition, _), _)| *partition == shard.0)
+            .map(|((_, topic), last_offset)| Acknowledged {
+                topic: topic.clone(),
+                last_offset: *last_offset,
+            })
+            .collect();
+        Ok(Claimed {
+            cursors: self.cursors(shard),
+            acknowledged,
+        })
+    }
+
+    pub(super) fn prove(&self, shard: ShardId, epoch: Epoch) -> Result<(), Error> {
+        if self.epochs.get(&shard) == Some(&epoch) {
+            return Ok(());
+        }
+        let detail = format!("shard {shard} is no longer owned under epoch {epoch}");
+        refuse(ErrorKind::Fenced, "begin", detail)
+    }
+
+    pub(super) fn cursors(&self, shard: ShardId) -> Vec<Cursor> {
+        self.cursors
+            .range((shard, String::new())..)
+            .take_while(|((owner, _), _)| *owner == shard)
+            .map(|(_, cursor)| cursor.clone())
+            .collect()
+    }
+
+    pub(super) fn seen(
+        &self,
+        shard: ShardId,
+        inbox: &[InboxKey],
+        aggregates: &[AggregateKey],
+    ) -> Seen {
+        let held_up: BTreeSet<&AggregateKey> = self
+            .parked
+            .iter()
+            .filter(|((owner, _, _), _)| *owner == shard)
+            .filter_map(|(_, parked)| parked.aggregate.as_ref())
+            .collect();
+        Seen {
+            inbox: inbox
+                .iter()
+                .filter_map(|key| {
+                    let (content, _) = self.inbox.get(&(shard, key.clone()))?;
+                    Some((key.clone(), *content))
+                })
+                .collect(),
+            parked: aggregates
+                .iter()
+                .filter(|aggregate| held_up.contains(aggregate))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    pub(super) fn outbox(
+        &self,
+        partition: i32,
+        from: Sequence,
+        bytes_max: usize,
+    ) -> Vec<OutboxRow> {
+        let mut bytes = 0;
+        self.outbox
+            .range((partition, from)..)
+            .take_while(|((owner, _), _)| *owner == partition)
+            .take_while(|(_, batch)| {
+                let first = bytes == 0;
+                bytes += batch
+                    .records
+                    .iter()
+                    .map(|record| record.size())
+                    .sum::<usize>();
+                first || bytes <= bytes_max
+            })
+            .map(|((_, sequence), batch)| OutboxRow {
+                sequence: *sequence,
+                batch: batch.clone(),
+            })
+            .collect()
+    }
+
+    pub(super) fn parked(&self) -> Vec<Parked> {
+        self.parked.values().cloned().collect()
+    }
+
+    pub(super) fn conflicts(&self) -> Vec<Conflict> {
+        self.conflicts.values().cloned().collect()
+    }
+
+    /// Checks everything that can refuse `effects`, then applies them.
+    pub(super) fn apply(
+        &mut self,
+        shard: ShardId,
+        effects: Effects,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        self.check_inbox(shard, &effects.inbox)?;
+        self.check_cursors(shard, &effects.cursors)?;
+        for entry in effects.inbox {
+            self.inbox
+                .insert((shard, entry.key), (entry.content, entry.at));
+        }
+        for parked in effects.parked {
+            let place = (shard, parked.topic.clone(), parked.offset);
+            self.parked.entry(place).or_insert(parked);
+        }
+        for conflict in effects.conflicts {
+            let place = (shard, conflict.topic.clone(), conflict.offset);
+            self.conflicts.entry(place).or_insert(conflict);
+        }
+        if let Some(horizon) = effects.prune_inbox_before {
+            self.prune_inbox(shard, horizon);
+        }
+        for published in effects.published {
+            let partition = published.partition;
+            self.outbox
+                .retain(|(owner, sequence), _| *owner != partition || *sequence > published.up_to);
+            for (topic, offset) in published.offsets {
+                let last = self
+                    .acknowledged
+                    .entry((partition, topic))
+                    .or_insert(offset);
+                *last = offset.max(*last);
+            }
+        }
+        for step in effects.cursors {
+            let cursor = Cursor {
+                topic: step.topic.clone(),
+                next_offset: step.to,
+                last_hash: Some(step.last_hash),
+            };
+            self.cursors.insert((shard, step.topic), cursor);
+        }
+        Ok(self.append(effects.outbox))
+    }
+
+    fn check_inbox(&self, shard: ShardId, entries: &[InboxEntry]) -> Result<(), Error> {
+        let mut new = BTreeSet::new();
+        for entry in entries {
+            let key = (shard, entry.key.clone());
+            if self.inbox.contains_key(&key) || !new.insert(key) {
+                let detail = format!("{:?} is in the inbox already", entry.key);
+                return refuse(ErrorKind::Rejected, "commit", detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_cursors(&self, shard: ShardId, steps: &[CursorMove]) -> Result<(), Error> {
+        for step in steps {
+            let cursor = self.cursors.get(&(shard, step.topic.clone()));
+            if let Some(cursor) = cursor.filter(|cursor| cursor.next_offset != step.from) {
+                let detail = format!("{} stands at {}", step.topic, cursor.next_offset);
+                return refuse(ErrorKind::CursorMoved, "commit", detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn prune_inbox(&mut self, shard: ShardId, horizon: Timestamp) {
+        let mut old: Vec<(Timestamp, InboxKey)> = self
+            .inbox
+            .iter()
+            .filter(|((owner, _), (_, at))| *owner == shard && *at < horizon)
+            .map(|((_, key), (_, at))| (*at, key.clone()))
+            .collect();
+        old.sort();
+        let rows_max = usize::try_from(limits::INBOX_PRUNE_ROWS).unwrap_or(usize::MAX);
+        for (_, key) in old.into_iter().take(rows_max) {
+            self.inbox.remove(&(shard, key));
+        }
+    }
+
+    /// Numbers batches in ascending partition order; batches of one partition keep theirs.
+    fn append(&mut self, mut batches: Vec<OutboxBatch>) -> Vec<OutboxRow> {
+        batches.sort_by_key(|batch| batch.partition);
+        let mut rows = Vec::new();
+        for batch in batches {
+            let sequence = self.sequences.entry(batch.partition).or_default();
+            *sequence = Sequence(sequence.0 + 1);
+            self.outbox
+                .insert((batch.partition, *sequence), batch.clone());
+            rows.push(OutboxRow {
+                sequence: *sequence,
+                batch,
+            });
+        }
+        rows
+    }
+}

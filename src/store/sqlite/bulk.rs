@@ -1,0 +1,205 @@
+//! Statements for many rows at once.
+//!
+//! Each statement crosses to SQLite's worker thread (about 65 us), so rows go in by the hundred
+//! and a read names all its keys in one parameter:
+//!
+//! ```
+//! use messaging::store::{self, sqlite::{self, bulk}};
+//! use sqlx::SqliteConnection;
+//!
+//! struct Stock { product_id: String, on_hand: i64 }
+//!
+//! async fn load(tx: &mut SqliteConnection, ids: &[&str]) -> Result<Vec<(String, i64)>, store::Error> {
+//!     sqlx::query_as(
+//!         "SELECT product_id, on_hand FROM json_each($1) AS wanted
+//!          CROSS JOIN stock ON product_id = wanted.value",
+//!     )
+//!     .bind(bulk::json(ids))
+//!     .fetch_all(tx)
+//!     .await
+//!     .map_err(|error| sqlite::error("load stock", error))
+//! }
+//!
+//! async fn save(tx: &mut SqliteConnection, changed: &[Stock]) -> Result<(), store::Error> {
+//!     bulk::Insert {
+//!         into: "stock (product_id, on_hand)",
+//!         columns: 2,
+//!         then: "ON CONFLICT (product_id) DO UPDATE SET on_hand = excluded.on_hand",
+//!     }
+//!     .rows(tx, "save stock", changed, |stock, values| {
+//!         values.push(&stock.product_id).push(stock.on_hand);
+//!     })
+//!     .await
+//! }
+//! ```
+//!
+//! `CROSS JOIN` keeps SQLite from turning the join round and reading the whole table.
+
+use serde::Serialize;
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, SqliteConnection, Type};
+
+use super::error::error;
+use crate::store::Error;
+
+/// Rows per statement: few distinct sizes, so that the statement cache holds them all.
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+/// SQLite's limit of parameters in a statement.
+const PARAMETERS_MAX: usize = 32_766;
+
+/// An `INSERT` of any number of rows. The texts are the program's own, never data.
+#[derive(Clone, Copy, Debug)]
+pub struct Insert {
+    /// Table and columns: `stock (product_id, on_hand)`.
+    pub into: &'static str,
+    /// How many columns `into` names, 128 at most.
+    pub columns: usize,
+    /// What follows the rows, for example an `ON CONFLICT` clause; may be empty.
+    pub then: &'static str,
+}
+
+impl Insert {
+    /// Inserts `rows`; `bind` pushes the columns of one row, in order.
+    ///
+    /// # Errors
+    /// As [`super::error`] maps them, for `operation`.
+    pub async fn rows<R: Sync>(
+        &self,
+        tx: &mut SqliteConnection,
+        operation: &'static str,
+        rows: &[R],
+        bind: impl Fn(&R, &mut Values) + Send + Sync,
+    ) -> Result<(), Error> {
+        debug_assert!(
+            self.columns * CHUNKS[0] <= PARAMETERS_MAX,
+            "too many columns"
+        );
+        for chunk in chunks(rows) {
+            let mut values = Values::default();
+            for row in chunk {
+                bind(row, &mut values);
+            }
+            let arguments = values.finish().map_err(|source| error(operation, source))?;
+            sqlx::query_with(AssertSqlSafe(self.sql(chunk.len())), arguments)
+                .execute(&mut *tx)
+                .await
+                .map_err(|source| error(operation, source))?;
+        }
+        Ok(())
+    }
+
+    fn sql(&self, rows: usize) -> String {
+        let row = format!("({})", ["?"].repeat(self.columns).join(","));
+        let rows = vec![row.as_str(); rows].join(",");
+        format!("INSERT INTO {} VALUES {rows} {}", self.into, self.then)
+    }
+}
+
+/// Splits `rows` into chunks of the fixed sizes, largest first.
+fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
+    std::iter::from_fn(move || {
+        let size = CHUNKS.into_iter().find(|size| *size <= rows.len())?;
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+/// `items` as a JSON array, for `json_each($1)`.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    reason = "keys are strings, numbers and tuples of them, and JSON holds all of these"
+)]
+pub fn json<T: Serialize>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<T> = items.into_iter().collect();
+    serde_json::to_string(&items).expect("keys are strings and numbers")
+}
+
+/// Parameters of a statement, in order.
+#[derive(Debug, Default)]
+pub struct Values {
+    arguments: SqliteArguments,
+    failed: Option<BoxDynError>,
+}
+
+impl Values {
+    /// Adds the next parameter.
+    pub fn push<'v, V: Encode<'v, Sqlite> + Type<Sqlite>>(&mut self, value: V) -> &mut Self {
+        if let Err(error) = self.arguments.add(value) {
+            self.failed.get_or_insert(error);
+        }
+        self
+    }
+
+    fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
+        match self.failed {
+            None => Ok(self.arguments),
+            Some(error) => Err(sqlx::Error::Encode(error)),
+        }
+    }
+}
+
+/// Small statements sent as one, because each crossing costs more than its work. Parameters are
+/// `?`, in the order of the statements.
+#[derive(Debug, Default)]
+pub struct Script {
+    sql: String,
+    values: Values,
+}
+
+impl Script {
+    /// Adds a statement and pushes its parameters.
+    pub fn add(&mut self, statement: &str, bind: impl FnOnce(&mut Values)) -> &mut Self {
+        self.sql.push_str(statement);
+        self.sql.push(';');
+        bind(&mut self.values);
+        self
+    }
+
+    /// Runs the statements in order; returns the rows of those that have any.
+    ///
+    /// # Errors
+    /// As [`super::error`] maps them, for `operation`; earlier statements stay done within the
+    /// transaction.
+    pub async fn run(
+        self,
+        tx: &mut SqliteConnection,
+        operation: &'static str,
+    ) -> Result<Vec<sqlx::sqlite::SqliteRow>, Error> {
+        if self.sql.is_empty() {
+            return Ok(Vec::new());
+        }
+        let arguments = self
+            .values
+            .finish()
+            .map_err(|source| error(operation, source))?;
+        sqlx::query_with(AssertSqlSafe(self.sql), arguments)
+            .fetch_all(tx)
+            .await
+            .map_err(|source| error(operation, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_rows_takes_few_sizes_and_loses_none() {
+        for rows in [0, 1, 5, 255, 256, 1_000] {
+            let rows: Vec<usize> = (0..rows).collect();
+            let chunks: Vec<&[usize]> = chunks(&rows).collect();
+            assert!(chunks.iter().all(|chunk| CHUNKS.contains(&chunk.len())));
+            assert!(chunks.len() <= rows.len() / CHUNKS[0] + 3 * (CHUNKS.len() - 1));
+            assert_eq!(chunks.concat(), rows);
+        }
+    }
+
+    #[test]
+    fn keys_travel_as_json() {
+        assert_eq!(json(["a\"b", "c"]), r#"["a\"b","c"]"#);
+        assert_eq!(json([("a", 1)]), r#"[["a",1]]"#);
+    }
+}

@@ -1,0 +1,253 @@
+//! Writing what a turn commits beside the context's own state.
+
+use std::collections::BTreeMap;
+use std::slice;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::bulk::{Insert, Script};
+use super::error;
+use crate::clock::Timestamp;
+use crate::limits;
+use crate::log::Record;
+use crate::shard::ShardId;
+use crate::store::{
+    Conflict, CursorMove, Effects, Error, ErrorKind, InboxEntry, OutboxBatch, OutboxRow, Parked,
+    Published, Sequence, outbox,
+};
+
+const OPERATION: &str = "commit";
+
+/// Saves `effects`; returns the outbox rows as numbered.
+pub(super) async fn save(
+    tx: &mut SqliteConnection,
+    shard: ShardId,
+    effects: Effects,
+) -> Result<Vec<OutboxRow>, Error> {
+    save_inbox(tx, shard, &effects.inbox).await?;
+    save_parked(tx, shard, &effects.parked).await?;
+    save_conflicts(tx, shard, &effects.conflicts).await?;
+    let batches = by_partition(effects.outbox);
+    let mut script = Script::default();
+    if let Some(horizon) = effects.prune_inbox_before {
+        prune_inbox(&mut script, shard, horizon);
+    }
+    for published in &effects.published {
+        remove_published(&mut script, published);
+    }
+    for cursor in &effects.cursors {
+        move_cursor(&mut script, shard, cursor);
+    }
+    for (partition, batches) in &batches {
+        take_sequences(&mut script, *partition, batches.len());
+    }
+    let steps = script.run(tx, OPERATION).await?;
+    let taken = check_steps(&steps, effects.cursors.len())?;
+    let rows = number(batches, &taken);
+    save_outbox(tx, &rows).await?;
+    Ok(rows)
+}
+
+async fn save_inbox(
+    tx: &mut SqliteConnection,
+    shard: ShardId,
+    entries: &[InboxEntry],
+) -> Result<(), Error> {
+    Insert {
+        into: "inbox (shard, message_type, key, id, content, at)",
+        columns: 6,
+        then: "",
+    }
+    .rows(tx, OPERATION, entries, |entry, values| {
+        values
+            .push(shard.0)
+            .push(&entry.key.message_type)
+            .push(&entry.key.key)
+            .push(&entry.key.id)
+            .push(&entry.content.0[..])
+            .push(entry.at.0);
+    })
+    .await
+}
+
+async fn save_parked(
+    tx: &mut SqliteConnection,
+    shard: ShardId,
+    parked: &[Parked],
+) -> Result<(), Error> {
+    Insert {
+        into: "parked (shard, topic, log_offset, aggregate_kind, aggregate_id, reason, detail, \
+               record, at)",
+        columns: 9,
+        then: "ON CONFLICT (shard, topic, log_offset) DO NOTHING",
+    }
+    .rows(tx, OPERATION, parked, |parked, values| {
+        let aggregate = parked.aggregate.as_ref();
+        values
+            .push(shard.0)
+            .push(&parked.topic)
+            .push(parked.offset)
+            .push(aggregate.map(|aggregate| aggregate.kind.as_str()))
+            .push(aggregate.map(|aggregate| aggregate.id.as_str()))
+            .push(parked.reason.as_str())
+            .push(&parked.detail)
+            .push(bytes_of(slice::from_ref(&parked.record)))
+            .push(parked.at.0);
+    })
+    .await
+}
+
+async fn save_conflicts(
+    tx: &mut SqliteConnection,
+    shard: ShardId,
+    conflicts: &[Conflict],
+) -> Result<(), Error> {
+    Insert {
+        into: "conflict (shard, topic, log_offset, message_type, key, id, record, at)",
+        columns: 8,
+        then: "ON CONFLICT (shard, topic, log_offset) DO NOTHING",
+    }
+    .rows(tx, OPERATION, conflicts, |conflict, values| {
+        values
+            .push(shard.0)
+            .push(&conflict.topic)
+            .push(conflict.offset)
+            .push(&conflict.key.message_type)
+            .push(&conflict.key.key)
+            .push(&conflict.key.id)
+            .push(bytes_of(slice::from_ref(&conflict.record)))
+            .push(conflict.at.0);
+    })
+    .await
+}
+
+fn prune_inbox(script: &mut Script, shard: ShardId, horizon: Timestamp) {
+    script.add(
+        "DELETE FROM inbox WHERE (shard, message_type, key, id) IN (
+             SELECT shard, message_type, key, id FROM inbox
+             WHERE shard = ? AND at < ? ORDER BY at LIMIT ?)",
+        |values| {
+            values
+                .push(shard.0)
+                .push(horizon.0)
+                .push(limits::INBOX_PRUNE_ROWS);
+        },
+    );
+}
+
+fn remove_published(script: &mut Script, published: &Published) {
+    script.add(
+        "DELETE FROM outbox WHERE partition = ? AND sequence <= ?",
+        |values| {
+            values.push(published.partition).push(published.up_to.0);
+        },
+    );
+    for (topic, offset) in &published.offsets {
+        script.add(
+            "INSERT INTO acknowledged (partition, topic, last_offset) VALUES (?, ?, ?)
+             ON CONFLICT (partition, topic) DO UPDATE
+             SET last_offset = max(last_offset, excluded.last_offset)",
+            |values| {
+                values.push(published.partition).push(topic).push(*offset);
+            },
+        );
+    }
+}
+
+/// The compare-and-set of a cursor: yields a row only if it has moved. A topic without a row has
+/// never been read.
+fn move_cursor(script: &mut Script, shard: ShardId, cursor: &CursorMove) {
+    script.add(
+        "INSERT INTO cursor (shard, topic, next_offset, last_hash) VALUES (?, ?, ?, ?)
+         ON CONFLICT (shard, topic) DO UPDATE
+         SET next_offset = excluded.next_offset, last_hash = excluded.last_hash
+         WHERE cursor.next_offset = ?
+         RETURNING NULL, NULL",
+        |values| {
+            values
+                .push(shard.0)
+                .push(&cursor.topic)
+                .push(cursor.to)
+                .push(&cursor.last_hash.0[..])
+                .push(cursor.from);
+        },
+    );
+}
+
+/// Takes `count` sequence numbers: yields the partition and the number after them.
+fn take_sequences(script: &mut Script, partition: i32, count: usize) {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    script.add(
+        "INSERT INTO outbox_sequence (partition, next) VALUES (?, 1 + ?)
+         ON CONFLICT (partition) DO UPDATE SET next = next + excluded.next - 1
+         RETURNING partition, next",
+        |values| {
+            values.push(partition).push(count);
+        },
+    );
+}
+
+/// The sequence numbers taken per partition, if all `cursors` have moved.
+fn check_steps(steps: &[SqliteRow], cursors: usize) -> Result<BTreeMap<i32, i64>, Error> {
+    let failed = |source| error(OPERATION, source);
+    let mut taken = BTreeMap::new();
+    let mut moved = 0;
+    for step in steps {
+        match step.try_get::<Option<i32>, _>(0).map_err(failed)? {
+            None => moved += 1,
+            Some(partition) => {
+                taken.insert(partition, step.try_get(1).map_err(failed)?);
+            }
+        }
+    }
+    if moved < cursors {
+        let detail = format!("{} of {cursors} cursors stand elsewhere", cursors - moved);
+        return Err(Error::new(ErrorKind::CursorMoved, OPERATION, detail));
+    }
+    Ok(taken)
+}
+
+/// Sorts batches by partition, the order in which sequences are taken; batches of one partition
+/// keep theirs.
+fn by_partition(batches: Vec<OutboxBatch>) -> BTreeMap<i32, Vec<OutboxBatch>> {
+    let mut sorted: BTreeMap<i32, Vec<OutboxBatch>> = BTreeMap::new();
+    for batch in batches {
+        sorted.entry(batch.partition).or_default().push(batch);
+    }
+    sorted
+}
+
+fn number(batches: BTreeMap<i32, Vec<OutboxBatch>>, next: &BTreeMap<i32, i64>) -> Vec<OutboxRow> {
+    let mut rows = Vec::new();
+    for (partition, batches) in batches {
+        let count = i64::try_from(batches.len()).unwrap_or(i64::MAX);
+        let first = next.get(&partition).copied().unwrap_or_default() - count;
+        rows.extend((first..).zip(batches).map(|(sequence, batch)| OutboxRow {
+            sequence: Sequence(sequence),
+            batch,
+        }));
+    }
+    rows
+}
+
+async fn save_outbox(tx: &mut SqliteConnection, rows: &[OutboxRow]) -> Result<(), Error> {
+    Insert {
+        into: "outbox (partition, sequence, topic, records)",
+        columns: 4,
+        then: "",
+    }
+    .rows(tx, OPERATION, rows, |row, values| {
+        values
+            .push(row.batch.partition)
+            .push(row.sequence.0)
+            .push(&row.batch.topic)
+            .push(bytes_of(&row.batch.records));
+    })
+    .await
+}
+
+/// The stored form of records, as a value that can be bound.
+fn bytes_of(records: &[Record]) -> Vec<u8> {
+    Vec::from(outbox::encode(records))
+}

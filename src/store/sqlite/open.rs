@@ -1,0 +1,158 @@
+//! Opening the file: its connections, its migrations, and saying clearly what is wrong with it.
+
+use std::path::Path;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+
+use super::error::{self, CORRUPT, NOTADB};
+use crate::limits;
+use crate::store::{Error, ErrorKind};
+
+/// The library's own migrations, versions 1 to 999.
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
+/// Where a context's versions begin.
+const CONTEXT_VERSION_MIN: i64 = 1_000;
+
+/// One connection for writing: SQLite has one writer at a time, and waiting for a connection is
+/// fair where waiting for its lock is not.
+pub(super) async fn writer(path: &Path, context: &Migrator) -> Result<SqlitePool, Error> {
+    let migrations = merged(path, context)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| failed(path, sqlx::Error::Io(source)))?;
+    }
+    let options = options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = pool(1)
+        .connect_with(options)
+        .await
+        .map_err(|source| failed(path, source))?;
+    check(path, &pool).await?;
+    migrations
+        .run(&pool)
+        .await
+        .map_err(|source| not_migrated(path, source))?;
+    Ok(pool)
+}
+
+/// Connections that see what is committed and can write nothing. They connect when first used.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    pool(limits::SQLITE_READERS).connect_lazy_with(options(path).read_only(true))
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(limits::SQLITE_BUSY_TIMEOUT)
+        .statement_cache_capacity(limits::SQLITE_STATEMENTS)
+        .disable_statement_logging()
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(limits::SQLITE_BUSY_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // A local file needs no ping. But after SQLite has undone a transaction by itself (disk
+        // full, IO error) sqlx goes on counting it as open and refuses to begin another: such a
+        // connection is replaced.
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
+}
+
+/// The library's and the context's migrations as one list: two migrators in one database would
+/// each miss the other's.
+fn merged(path: &Path, context: &Migrator) -> Result<Migrator, Error> {
+    if let Some(stray) = context.iter().find(|m| m.version < CONTEXT_VERSION_MIN) {
+        return Err(refused(
+            path,
+            format!(
+                "context migration {} lies in the library's range; number it from {CONTEXT_VERSION_MIN} up",
+                stray.version
+            ),
+        ));
+    }
+    let all = MIGRATIONS.iter().chain(context.iter()).cloned().collect();
+    Ok(Migrator::with_migrations(all))
+}
+
+/// Looks the whole file over, unless it is so large that starting would take too long.
+async fn check(path: &Path, pool: &SqlitePool) -> Result<(), Error> {
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > limits::SQLITE_CHECK_BYTES_MAX {
+        return Ok(());
+    }
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(pool)
+        .await
+        .map_err(|source| failed(path, source))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        damage => Err(damaged(path, damage)),
+    }
+}
+
+fn not_migrated(path: &Path, source: MigrateError) -> Error {
+    match source {
+        MigrateError::VersionMissing(version) => refused(
+            path,
+            format!(
+                "it was written by a newer version of this program (migration {version}); run that version"
+            ),
+        ),
+        MigrateError::VersionMismatch(version) => refused(
+            path,
+            format!(
+                "its migration {version} is not this program's; it belongs to another service or version"
+            ),
+        ),
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            failed(path, source)
+        }
+        other => refused(path, other.to_string()),
+    }
+}
+
+fn failed(path: &Path, source: sqlx::Error) -> Error {
+    match error::result_code(&source) {
+        Some(NOTADB) => refused(
+            path,
+            "it is not a SQLite database; move it away or name another file".to_owned(),
+        ),
+        Some(CORRUPT) => damaged(path, &source.to_string()),
+        _ => {
+            let kind = error::error("open", source);
+            Error::new(
+                kind.kind,
+                "open",
+                format!("{}: {}", path.display(), kind.source),
+            )
+        }
+    }
+}
+
+fn damaged(path: &Path, damage: &str) -> Error {
+    let damage = damage.replace('\n', "; ");
+    refused(
+        path,
+        format!("it is damaged ({damage}); restore it from a backup"),
+    )
+}
+
+fn refused(path: &Path, why: String) -> Error {
+    Error::new(
+        ErrorKind::Fatal,
+        "open",
+        format!("{}: {why}", path.display()),
+    )
+}
