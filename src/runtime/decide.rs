@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::codec;
-use crate::context::{Cause, Context, Deduplication, Incoming, Outgoing, Recognised, Undecidable};
+use crate::context::{
+    Cause, ContentHash, Context, Deduplication, Incoming, Outgoing, Recognised, Undecidable,
+};
 use crate::envelope::{Envelope, event_id};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX};
 use crate::log::Record;
@@ -99,6 +101,17 @@ pub(crate) fn concerned<'i, M>(items: &'i [Item<M>], seen: &Seen) -> Vec<&'i M> 
         .collect()
 }
 
+/// What a batch came to.
+#[derive(Debug)]
+pub(crate) struct Decided<E> {
+    /// To commit beside the state; the outbox is still empty.
+    pub(crate) effects: Effects,
+    /// Events to publish.
+    pub(crate) outgoing: Vec<Outgoing<E>>,
+    /// Messages by outcome.
+    pub(crate) tally: Tally,
+}
+
 /// Decides `items` in order over `state`; `seen` grows with what this batch itself adds.
 ///
 /// `state` is `None` only if no item is a message to decide.
@@ -107,46 +120,21 @@ pub(crate) fn decide<C: Context>(
     items: &[Item<C::Message>],
     seen: &mut Seen,
     mut state: Option<&mut C::State>,
-) -> Result<(Effects, Vec<Outgoing<C::Event>>, Tally), Refused> {
-    let mut effects = Effects {
-        cursors: cursor_moves(items, scene.cursors),
-        ..Effects::default()
+) -> Result<Decided<C::Event>, Refused> {
+    let mut decided = Decided {
+        effects: Effects {
+            cursors: cursor_moves(items, scene.cursors),
+            ..Effects::default()
+        },
+        outgoing: Vec::new(),
+        tally: Tally::default(),
     };
-    let mut outgoing = Vec::new();
-    let mut tally = Tally::default();
     for item in items {
-        let verdict = match (&item.kind, state.as_deref_mut()) {
-            (Kind::Ignored, _) => Verdict::Ignored,
-            (Kind::Unreadable(unreadable), _) => Verdict::Park(unreadable.clone()),
-            (Kind::Message { aggregate, .. }, _) if seen.parked.contains(aggregate) => {
-                Verdict::Park(behind(aggregate))
-            }
-            (
-                Kind::Message {
-                    aggregate,
-                    incoming,
-                },
-                Some(state),
-            ) => {
-                let key = inbox_key(aggregate, &incoming.envelope);
-                decide_one(scene.context, key, incoming, seen, state)
-                    .map_err(|error| refused(item, &error.to_string()))?
-            }
-            (Kind::Message { .. }, None) => {
-                return Err(refused(item, "no state was loaded for this message"));
-            }
-        };
-        record(
-            item,
-            verdict,
-            scene.now,
-            seen,
-            &mut effects,
-            &mut outgoing,
-            &mut tally,
-        );
+        let verdict = judge(scene.context, item, seen, state.as_deref_mut())
+            .map_err(|error| refused(item, &error.to_string()))?;
+        decided.record(item, verdict, scene.now, seen);
     }
-    Ok((effects, outgoing, tally))
+    Ok(decided)
 }
 
 /// What happens to one item.
@@ -157,8 +145,36 @@ enum Verdict<E> {
     Park(Unreadable),
     Applied {
         events: Vec<Outgoing<E>>,
-        inbox: Option<(InboxKey, crate::context::ContentHash)>,
+        inbox: Option<(InboxKey, ContentHash)>,
     },
+}
+
+/// What is to happen to one item.
+fn judge<C: Context>(
+    context: &C,
+    item: &Item<C::Message>,
+    seen: &Seen,
+    state: Option<&mut C::State>,
+) -> Result<Verdict<C::Event>, Undecidable> {
+    let (aggregate, incoming) = match &item.kind {
+        Kind::Ignored => return Ok(Verdict::Ignored),
+        Kind::Unreadable(unreadable) => return Ok(Verdict::Park(unreadable.clone())),
+        Kind::Message {
+            aggregate,
+            incoming,
+        } => (aggregate, incoming),
+    };
+    if seen.parked.contains(aggregate) {
+        return Ok(Verdict::Park(behind(aggregate)));
+    }
+    let state = state.ok_or_else(|| Undecidable("no state was loaded for it".to_owned()))?;
+    decide_one(
+        context,
+        inbox_key(aggregate, &incoming.envelope),
+        incoming,
+        seen,
+        state,
+    )
 }
 
 /// Deduplicates and decides one message.
@@ -190,54 +206,57 @@ fn decide_one<C: Context>(
     Ok(Verdict::Applied { events, inbox })
 }
 
-/// Adds one verdict to what the turn commits.
-fn record<M, E>(
-    item: &Item<M>,
-    verdict: Verdict<E>,
-    now: Timestamp,
-    seen: &mut Seen,
-    effects: &mut Effects,
-    outgoing: &mut Vec<Outgoing<E>>,
-    tally: &mut Tally,
-) {
-    match verdict {
-        Verdict::Ignored => tally.ignored += 1,
-        Verdict::Duplicate => tally.duplicate += 1,
-        Verdict::Conflict(key) => {
-            tally.conflict += 1;
-            effects.conflicts.push(Conflict {
-                topic: item.topic.to_string(),
-                offset: item.offset,
-                key,
-                record: item.record.clone(),
-                at: now,
-            });
-        }
-        Verdict::Park(unreadable) => {
-            tally.parked += 1;
-            seen.parked.extend(unreadable.aggregate.clone());
-            effects.parked.push(Parked {
-                topic: item.topic.to_string(),
-                offset: item.offset,
-                aggregate: unreadable.aggregate,
-                reason: unreadable.reason,
-                detail: unreadable.detail,
-                record: item.record.clone(),
-                at: now,
-            });
-        }
-        Verdict::Applied { events, inbox } => {
-            tally.applied += 1;
-            outgoing.extend(events);
-            if let Some((key, content)) = inbox {
-                seen.inbox.insert(key.clone(), content);
-                effects.inbox.push(InboxEntry {
-                    key,
-                    content,
-                    at: now,
-                });
+impl<E> Decided<E> {
+    /// Adds one verdict to what the turn commits.
+    fn record<M>(&mut self, item: &Item<M>, verdict: Verdict<E>, now: Timestamp, seen: &mut Seen) {
+        let (effects, tally) = (&mut self.effects, &mut self.tally);
+        match verdict {
+            Verdict::Ignored => tally.ignored += 1,
+            Verdict::Duplicate => tally.duplicate += 1,
+            Verdict::Conflict(key) => {
+                tally.conflict += 1;
+                effects.conflicts.push(conflict(item, key, now));
+            }
+            Verdict::Park(unreadable) => {
+                tally.parked += 1;
+                seen.parked.extend(unreadable.aggregate.clone());
+                effects.parked.push(parked(item, unreadable, now));
+            }
+            Verdict::Applied { events, inbox } => {
+                tally.applied += 1;
+                self.outgoing.extend(events);
+                if let Some((key, content)) = inbox {
+                    seen.inbox.insert(key.clone(), content);
+                    effects.inbox.push(InboxEntry {
+                        key,
+                        content,
+                        at: now,
+                    });
+                }
             }
         }
+    }
+}
+
+fn conflict<M>(item: &Item<M>, key: InboxKey, at: Timestamp) -> Conflict {
+    Conflict {
+        topic: item.topic.to_string(),
+        offset: item.offset,
+        key,
+        record: item.record.clone(),
+        at,
+    }
+}
+
+fn parked<M>(item: &Item<M>, unreadable: Unreadable, at: Timestamp) -> Parked {
+    Parked {
+        topic: item.topic.to_string(),
+        offset: item.offset,
+        aggregate: unreadable.aggregate,
+        reason: unreadable.reason,
+        detail: unreadable.detail,
+        record: item.record.clone(),
+        at,
     }
 }
 
@@ -364,3 +383,6 @@ fn refused<M>(item: &Item<M>, detail: &str) -> Refused {
         detail: detail.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

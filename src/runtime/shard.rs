@@ -396,16 +396,16 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         } else {
             Some(turn.load(&concerned).await?)
         };
-        let (mut effects, mut outgoing, tally) =
-            decide::decide(&scene, items, &mut seen, state.as_mut())?;
+        let mut decided = decide::decide(&scene, items, &mut seen, state.as_mut())?;
         let mut more = false;
         if let Some(state) = state.as_mut() {
             turn.load_follow_up(state).await?;
             let follow_up = scene.context.follow_up(state);
-            outgoing.extend(follow_up.outgoing);
+            decided.outgoing.extend(follow_up.outgoing);
             more = follow_up.more;
         }
-        effects.outbox = decide::outbox(&scene, &outgoing)?;
+        let mut effects = decided.effects;
+        effects.outbox = decide::outbox(&scene, &decided.outgoing)?;
         effects.published.extend(acknowledged);
         effects.prune_inbox_before = self.prune_before(now);
         let steps = effects.cursors.clone();
@@ -421,7 +421,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         for step in steps {
             self.cursors.insert(step.topic.into(), step.to);
         }
-        Ok(tally)
+        Ok(decided.tally)
     }
 
     /// What waits for a known commit: watchers and counters.
