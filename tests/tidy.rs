@@ -37,7 +37,14 @@ const ADAPTERS: [&str; 8] = [
     "MemoryLog",
 ];
 
-const MEMBERS: [&str; 6] = ["contracts", "embedded", "gateway", "inventory", "order", "shop"];
+const MEMBERS: [&str; 6] = [
+    "contracts",
+    "embedded",
+    "gateway",
+    "inventory",
+    "order",
+    "shop",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -57,7 +64,10 @@ fn sources(folder: &str) -> Vec<PathBuf> {
     }
     let mut found = Vec::new();
     walk(&root().join(folder), &mut found);
-    assert!(!found.is_empty(), "{folder} has no sources: the check checks nothing");
+    assert!(
+        !found.is_empty(),
+        "{folder} has no sources: the check checks nothing"
+    );
     found
 }
 
@@ -84,19 +94,33 @@ fn no_room_is_too_large() {
         .map(|path| (fs::read_to_string(&path).unwrap().lines().count(), path))
         .filter(|(lines, _)| *lines > FILE_LINES_MAX)
         .collect();
-    assert!(large.is_empty(), "files over {FILE_LINES_MAX} lines: {large:?}");
+    assert!(
+        large.is_empty(),
+        "files over {FILE_LINES_MAX} lines: {large:?}"
+    );
 }
 
 #[test]
 fn domain_rooms_do_no_io_and_read_no_clock() {
-    let rooms = ["order/src/domain", "inventory/src/domain", "src/runtime/decide"];
-    for path in rooms.iter().flat_map(|room| sources(room)).filter(|path| !is_test_code(path)) {
+    let rooms = [
+        "order/src/domain",
+        "inventory/src/domain",
+        "src/runtime/decide",
+    ];
+    for path in rooms
+        .iter()
+        .flat_map(|room| sources(room))
+        .filter(|path| !is_test_code(path))
+    {
         let text = product_code(&path);
         let found: Vec<_> = IMPURE.iter().filter(|word| text.contains(*word)).collect();
         assert!(found.is_empty(), "{} mentions {found:?}", path.display());
     }
     let decide = product_code(&root().join("src/runtime/decide.rs"));
-    assert!(IMPURE.iter().all(|word| !decide.contains(word)), "the decision step is pure");
+    assert!(
+        IMPURE.iter().all(|word| !decide.contains(word)),
+        "the decision step is pure"
+    );
 }
 
 #[test]
@@ -105,14 +129,20 @@ fn only_wiring_names_adapters() {
         let mut wired = false;
         for path in sources(&format!("{service}/src")) {
             let text = product_code(&path);
-            let named: Vec<_> = ADAPTERS.iter().filter(|word| text.contains(*word)).collect();
+            let named: Vec<_> = ADAPTERS
+                .iter()
+                .filter(|word| text.contains(*word))
+                .collect();
             if path.ends_with("wiring.rs") {
                 wired = !named.is_empty();
             } else if !is_test_code(&path) {
                 assert!(named.is_empty(), "{} names {named:?}", path.display());
             }
         }
-        assert!(wired, "{service}/src/wiring.rs names no adapter: the list is out of date");
+        assert!(
+            wired,
+            "{service}/src/wiring.rs names no adapter: the list is out of date"
+        );
     }
 }
 
@@ -120,25 +150,37 @@ fn only_wiring_names_adapters() {
 fn dependencies_point_inwards() {
     let dependencies = |manifest: &str| -> String {
         let text = fs::read_to_string(root().join(manifest)).unwrap();
-        let start = text.find("\n[dependencies]").expect("a manifest lists its dependencies");
+        let start = text
+            .find("\n[dependencies]")
+            .expect("a manifest lists its dependencies");
         let rest = &text[start + 1..];
         rest[..rest.find("\n[").unwrap_or(rest.len())].to_owned()
     };
     let names = |manifest: &str, member: &str| {
         dependencies(manifest).lines().any(|line| {
-            line.strip_prefix(member).is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
+            line.strip_prefix(member)
+                .is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
         })
     };
     for member in MEMBERS {
-        assert!(!names("Cargo.toml", member), "the library depends on {member}");
+        assert!(
+            !names("Cargo.toml", member),
+            "the library depends on {member}"
+        );
     }
-    assert!(!names("embedded/Cargo.toml", "messaging"), "embedded stands alone");
+    assert!(
+        !names("embedded/Cargo.toml", "messaging"),
+        "embedded stands alone"
+    );
     for service in ["gateway", "inventory", "order"] {
         for other in ["embedded", "gateway", "inventory", "order", "shop"] {
             let manifest = format!("{service}/Cargo.toml");
             assert!(!names(&manifest, other), "{service} depends on {other}");
         }
-        assert!(names(&format!("{service}/Cargo.toml"), "contracts"), "the check reads manifests");
+        assert!(
+            names(&format!("{service}/Cargo.toml"), "contracts"),
+            "the check reads manifests"
+        );
     }
 }
 
