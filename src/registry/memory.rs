@@ -1,6 +1,6 @@
 //! The schema registry in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -23,6 +23,8 @@ struct State {
     /// Schema number `id` stands at index `id - 1`.
     schemas: Vec<Entry>,
     subjects: HashMap<String, Vec<SchemaId>>,
+    /// Ids that were asked for while the registry was there: they need it no more.
+    seen: HashSet<SchemaId>,
     down: bool,
 }
 
@@ -39,7 +41,7 @@ impl MemoryRegistry {
         Self::default()
     }
 
-    /// While `down`, every call fails with [`ErrorKind::Retry`].
+    /// While `down`, every call fails with [`ErrorKind::Retry`], except for schemas seen before.
     #[cfg(feature = "test-util")]
     pub fn set_down(&self, down: bool) {
         self.lock().down = down;
@@ -48,17 +50,16 @@ impl MemoryRegistry {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn state(&self, subject: &str) -> Result<MutexGuard<'_, State>, Error> {
-        let state = self.lock();
-        match state.down {
-            true => Err(failed(ErrorKind::Retry, subject, "the registry is down")),
-            false => Ok(state),
-        }
-    }
 }
 
 impl State {
+    fn reachable(&self, subject: &str) -> Result<(), Error> {
+        match self.down {
+            true => Err(failed(ErrorKind::Retry, subject, "the registry is down")),
+            false => Ok(()),
+        }
+    }
+
     fn entry(&self, id: SchemaId) -> Option<&Entry> {
         let index = usize::try_from(id.0).ok()?.checked_sub(1)?;
         self.schemas.get(index)
@@ -92,24 +93,37 @@ impl State {
 #[async_trait]
 impl SchemaRegistry for MemoryRegistry {
     async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error> {
-        let subject = format!("schema id {id}");
-        let state = self.state(&subject)?;
+        let mut state = self.lock();
+        if !state.seen.contains(&id) {
+            state.reachable(&format!("schema id {id}"))?;
+        }
         let entry = state.entry(id);
-        entry
+        let schema = entry
             .map(|entry| Arc::clone(&entry.schema))
-            .ok_or_else(|| failed(ErrorKind::NotFound, &subject, "not registered"))
+            .ok_or_else(|| {
+                failed(
+                    ErrorKind::NotFound,
+                    &format!("schema id {id}"),
+                    "not registered",
+                )
+            })?;
+        state.seen.insert(id);
+        Ok(schema)
     }
 
     async fn lookup(&self, subject: &str, schema: &str) -> Result<SchemaId, Error> {
         let (json, _) = parse(subject, schema)?;
-        self.state(subject)?
+        let state = self.lock();
+        state.reachable(subject)?;
+        state
             .registered(subject, &json)
             .ok_or_else(|| failed(ErrorKind::NotFound, subject, "not registered"))
     }
 
     async fn register(&self, subject: &str, schema: &str) -> Result<SchemaId, Error> {
         let (json, schema) = parse(subject, schema)?;
-        let mut state = self.state(subject)?;
+        let mut state = self.lock();
+        state.reachable(subject)?;
         if let Some(id) = state.registered(subject, &json) {
             return Ok(id);
         }
