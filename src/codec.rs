@@ -166,3 +166,191 @@ pub enum Error {
         message_type: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    const PARCEL: &str = r#"{"type": "record", "namespace": "shop", "name": "Parcel", "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "weight_g", "type": "long"},
+        {"name": "urgency", "type":
+            {"type": "enum", "name": "Urgency", "symbols": ["LOW", "HIGH"]}},
+        {"name": "items", "type": {"type": "array", "items":
+            {"type": "record", "name": "ParcelItem", "fields": [
+                {"name": "product", "type": "string"},
+                {"name": "quantity", "type": "int"}]}}}]}"#;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    enum Urgency {
+        Low,
+        High,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct ParcelItem {
+        product: String,
+        quantity: i32,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Parcel {
+        id: String,
+        weight_g: i64,
+        urgency: Urgency,
+        items: Vec<ParcelItem>,
+    }
+
+    fn schema() -> Schema {
+        Schema::parse(PARCEL).unwrap()
+    }
+
+    prop_compose! {
+        fn item()(product in ".{0,20}", quantity: i32) -> ParcelItem {
+            ParcelItem { product, quantity }
+        }
+    }
+
+    prop_compose! {
+        fn parcel()(
+            id in ".{0,64}",
+            weight_g: i64,
+            urgency in prop_oneof![Just(Urgency::Low), Just(Urgency::High)],
+            items in prop::collection::vec(item(), 0..8),
+        ) -> Parcel {
+            Parcel { id, weight_g, urgency, items }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_gives_back_what_was_framed(id: u32, datum: Vec<u8>) {
+            let framed = frame(SchemaId(id), &datum);
+            prop_assert_eq!(framed.len(), FRAME_LEN + datum.len());
+            prop_assert_eq!(unframe(&framed).unwrap(), (SchemaId(id), datum.as_slice()));
+        }
+
+        #[test]
+        fn only_five_bytes_that_start_with_zero_are_a_frame(bytes: Vec<u8>) {
+            let is_frame = bytes.len() >= FRAME_LEN && bytes[0] == MAGIC;
+            prop_assert_eq!(unframe(&bytes).is_ok(), is_frame);
+        }
+
+        #[test]
+        fn a_value_survives_its_encoding(id: u32, parcel in parcel()) {
+            let encoded = encode(SchemaId(id), &schema(), &parcel).unwrap();
+            let (found, datum) = unframe(&encoded).unwrap();
+            prop_assert_eq!(found, SchemaId(id));
+            prop_assert_eq!(decode::<Parcel>(&schema(), datum).unwrap(), parcel);
+        }
+
+        #[test]
+        fn bytes_after_the_datum_are_refused(
+            parcel in parcel(),
+            extra in prop::collection::vec(any::<u8>(), 1..20),
+        ) {
+            let mut bytes = encode(SchemaId(1), &schema(), &parcel).unwrap().to_vec();
+            bytes.extend(extra);
+            prop_assert!(decode::<Parcel>(&schema(), &bytes[FRAME_LEN..]).is_err());
+        }
+
+        #[test]
+        fn a_datum_cut_short_is_refused(parcel in parcel(), cut: prop::sample::Index) {
+            let bytes = encode(SchemaId(1), &schema(), &parcel).unwrap();
+            let datum = &bytes[FRAME_LEN..];
+            let cut = cut.index(datum.len());
+            prop_assert!(decode::<Parcel>(&schema(), &datum[..cut]).is_err());
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes: Vec<u8>) {
+            if let Ok(parcel) = decode::<Parcel>(&schema(), &bytes) {
+                // What happens to decode is a value like any other.
+                prop_assert!(encode(SchemaId(1), &schema(), &parcel).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn the_frame_is_confluents() {
+        assert_eq!(
+            frame(SchemaId(0x0102_0304), b"datum").as_ref(),
+            b"\0\x01\x02\x03\x04datum"
+        );
+    }
+
+    #[test]
+    fn a_huge_length_in_garbage_allocates_nothing() {
+        // A string of i64::MAX bytes, by the specification's zigzag varint.
+        let bytes = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert!(decode::<Parcel>(&schema(), &bytes).is_err());
+        // An array of as many items, after a valid id, weight and urgency.
+        let bytes = [&[0, 0, 0][..], &bytes].concat();
+        assert!(decode::<Parcel>(&schema(), &bytes).is_err());
+    }
+
+    #[test]
+    fn a_reader_skips_new_fields_and_defaults_missing_ones() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Reader {
+            id: String,
+            #[serde(default)]
+            note: String,
+        }
+        let parcel = Parcel {
+            id: "P1".to_owned(),
+            weight_g: 900,
+            urgency: Urgency::High,
+            items: vec![],
+        };
+        let bytes = encode(SchemaId(1), &schema(), &parcel).unwrap();
+        let read: Reader = decode(&schema(), &bytes[FRAME_LEN..]).unwrap();
+        assert_eq!(
+            read,
+            Reader {
+                id: "P1".to_owned(),
+                note: String::new()
+            }
+        );
+    }
+
+    #[test]
+    fn names_follow_the_specification() {
+        for (text, name) in [
+            (r#"{"type": "record", "name": "A", "fields": []}"#, "A"),
+            (
+                r#"{"type": "record", "namespace": "n.s", "name": "A", "fields": []}"#,
+                "n.s.A",
+            ),
+            (
+                r#"{"type": "record", "namespace": "n.s", "name": "o.A", "fields": []}"#,
+                "o.A",
+            ),
+            (
+                r#"{"type": "record", "namespace": "", "name": "A", "fields": []}"#,
+                "A",
+            ),
+        ] {
+            assert_eq!(Schema::parse(text).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn only_records_are_messages() {
+        for text in [
+            "",
+            "{",
+            r#""string""#,
+            r#"{"type": "array", "items": "int"}"#,
+        ] {
+            assert!(
+                matches!(Schema::parse(text), Err(Error::Schema { .. })),
+                "{text}"
+            );
+        }
+    }
+}

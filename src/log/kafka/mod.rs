@@ -12,6 +12,7 @@ mod session;
 mod topics;
 
 use std::future::Future;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
@@ -39,6 +40,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct KafkaLog {
     sessions: Sessions,
+    call_timeout: Duration,
 }
 
 impl KafkaLog {
@@ -47,6 +49,17 @@ impl KafkaLog {
     pub fn new(config: Config) -> Self {
         Self {
             sessions: Sessions::new(config),
+            call_timeout: limits::LOG_CALL_TIMEOUT,
+        }
+    }
+
+    /// Another timeout than [`limits::LOG_CALL_TIMEOUT`], for tests that wait for it.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn with_call_timeout(self, call_timeout: Duration) -> Self {
+        Self {
+            call_timeout,
+            ..self
         }
     }
 
@@ -58,8 +71,8 @@ impl KafkaLog {
         F: Future<Output = Result<T, Failure>> + Send,
     {
         let start = Instant::now();
-        let deadline = start + limits::LOG_CALL_TIMEOUT;
-        let last_start = start + limits::LOG_CALL_TIMEOUT / 2;
+        let deadline = start + self.call_timeout;
+        let last_start = start + self.call_timeout / 2;
         let mut backoff = limits::BACKOFF.start();
         loop {
             let failure = match attempt(deadline).await {
@@ -116,7 +129,8 @@ impl Log for KafkaLog {
         from: i64,
         limit: ReadLimit,
     ) -> Result<Batch, Error> {
-        read::read(&self.sessions, topic, partition, from, limit)
+        let deadline = Instant::now() + limit.wait_max + self.call_timeout;
+        read::read(&self.sessions, topic, partition, from, limit, deadline)
             .await
             .map_err(|failure| failure.into_error(Call::on_partition("read", topic, partition)))
     }

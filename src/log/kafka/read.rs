@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::failure::{Failure, Phase};
 use super::session::{Role, Sessions, in_time};
 use crate::clock::Timestamp;
-use crate::limits;
 use crate::log::{Batch, Bounds, Consumed, ErrorKind, ReadLimit, Record};
 
 /// One fetch.
@@ -20,8 +19,8 @@ pub(super) async fn read(
     partition: i32,
     from: i64,
     limit: ReadLimit,
+    deadline: Instant,
 ) -> Result<Batch, Failure> {
-    let deadline = Instant::now() + limit.wait_max + limits::LOG_CALL_TIMEOUT;
     sessions
         .attempt(deadline, |session| async move {
             let client = session
