@@ -1,0 +1,359 @@
+//! The transition table.
+//!
+//! | | Place | Cancel | Complete | Reserved | Backordered | Refused | Released, Shipped |
+//! |---|---|---|---|---|---|---|---|
+//! | unknown | PENDING | tombstone | - | error | error | error | error |
+//! | tombstone | CANCELLED | - | - | error | error | error | error |
+//! | PENDING | - | CANCELLED | - | RESERVED | BACKORDERED | REJECTED | - |
+//! | BACKORDERED | - | CANCELLED | - | RESERVED | - | - | - |
+//! | RESERVED | - | CANCELLED | COMPLETED | - | - | - | - |
+//! | terminal | - | - | - | - | - | - | - |
+//!
+//! `-` is "nothing": no change, no event; of a reservation only its version is remembered. An
+//! outcome that arrives after a cancellation is nothing, because Inventory releases what it
+//! holds when it hears of the cancellation.
+
+use contracts::inventory::ReservationEvent;
+use contracts::order::{
+    Line, OrderBackordered, OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced, OrderRejected,
+    OrderReserved, PlaceOrder,
+};
+use messaging::clock::Timestamp;
+
+use super::{Entry, NeverPlaced, Order, Status};
+
+/// A rule's answer: the new entry, and the event of the change if there was one.
+type Outcome = (Entry, Option<OrderEvent>);
+
+/// Somebody places an order.
+pub(super) fn place(entry: Entry, place: &PlaceOrder, at: Timestamp) -> Outcome {
+    let (status, reason) = match entry {
+        Entry::Known(_) => return (entry, None),
+        Entry::Unknown => (Status::Pending, String::new()),
+        Entry::Tombstone { reason } => (Status::Cancelled, reason),
+    };
+    let order = Order {
+        placed: place.clone().sorted(),
+        status,
+        version: 1,
+        reservation_version: 0,
+        reason,
+        placed_at: at,
+        updated_at: at,
+    };
+    let event = match status {
+        Status::Cancelled => cancelled(&order),
+        _ => placed(&order),
+    };
+    (Entry::Known(order), Some(event))
+}
+
+/// Somebody cancels an order.
+pub(super) fn cancel(entry: Entry, reason: &str, at: Timestamp) -> Outcome {
+    match entry {
+        Entry::Unknown => {
+            let reason = reason.to_owned();
+            (Entry::Tombstone { reason }, None)
+        }
+        Entry::Tombstone { .. } => (entry, None),
+        Entry::Known(mut order) => match order.status {
+            Status::Pending | Status::Backordered | Status::Reserved => {
+                order.change(Status::Cancelled, reason.to_owned(), at);
+                let event = cancelled(&order);
+                (Entry::Known(order), Some(event))
+            }
+            Status::Completed | Status::Rejected | Status::Cancelled => (Entry::Known(order), None),
+        },
+    }
+}
+
+/// Somebody ships an order.
+pub(super) fn complete(entry: Entry, at: Timestamp) -> Outcome {
+    match entry {
+        Entry::Known(mut order) if order.status == Status::Reserved => {
+            order.change(Status::Completed, String::new(), at);
+            let event = OrderCompleted {
+                order_id: order.placed.order_id.clone(),
+                version: order.version,
+            };
+            (Entry::Known(order), Some(event.into()))
+        }
+        Entry::Unknown | Entry::Tombstone { .. } | Entry::Known(_) => (entry, None),
+    }
+}
+
+/// Inventory tells of the order's reservation.
+pub(super) fn reservation(
+    entry: Entry,
+    event: &ReservationEvent,
+    at: Timestamp,
+) -> Result<Outcome, NeverPlaced> {
+    let Entry::Known(mut order) = entry else {
+        return Err(NeverPlaced {
+            order_id: event.key().to_owned(),
+            version: event.version(),
+        });
+    };
+    order.reservation_version = event.version();
+    let event = match (order.status, event) {
+        (Status::Pending | Status::Backordered, ReservationEvent::Reserved(_)) => {
+            Some(order.reserve(at))
+        }
+        (Status::Pending, ReservationEvent::Backordered(event)) => {
+            Some(order.backorder(&event.short, at))
+        }
+        (Status::Pending, ReservationEvent::Refused(event)) => {
+            order.change(
+                Status::Rejected,
+                format!("{}: {}", event.reason.as_str(), event.short.join(", ")),
+                at,
+            );
+            let rejected = OrderRejected {
+                order_id: order.placed.order_id.clone(),
+                version: order.version,
+                reason: event.reason,
+                short: event.short.clone(),
+            };
+            Some(rejected.into())
+        }
+        // An answer that came too late, or that Order has no use for.
+        (
+            _,
+            ReservationEvent::Reserved(_)
+            | ReservationEvent::Backordered(_)
+            | ReservationEvent::Refused(_)
+            | ReservationEvent::Released(_)
+            | ReservationEvent::Shipped(_),
+        ) => None,
+    };
+    Ok((Entry::Known(order), event))
+}
+
+impl Order {
+    /// The one place where an order changes.
+    fn change(&mut self, status: Status, reason: String, at: Timestamp) {
+        self.status = status;
+        self.reason = reason;
+        self.version += 1;
+        self.updated_at = at;
+    }
+
+    fn reserve(&mut self, at: Timestamp) -> OrderEvent {
+        self.change(Status::Reserved, String::new(), at);
+        let reserved = OrderReserved {
+            order_id: self.placed.order_id.clone(),
+            version: self.version,
+        };
+        reserved.into()
+    }
+
+    fn backorder(&mut self, short: &[String], at: Timestamp) -> OrderEvent {
+        let reason = format!("waiting for {}", short.join(", "));
+        self.change(Status::Backordered, reason, at);
+        let backordered = OrderBackordered {
+            order_id: self.placed.order_id.clone(),
+            version: self.version,
+            short: short.to_vec(),
+        };
+        backordered.into()
+    }
+}
+
+fn placed(order: &Order) -> OrderEvent {
+    let line = |line: &contracts::order::PlaceOrderLine| Line {
+        product_id: line.product_id.clone(),
+        quantity: line.quantity,
+    };
+    let placed = OrderPlaced {
+        order_id: order.placed.order_id.clone(),
+        version: order.version,
+        lines: order.placed.lines.iter().map(line).collect(),
+        on_shortage: order.placed.on_shortage,
+    };
+    placed.into()
+}
+
+fn cancelled(order: &Order) -> OrderEvent {
+    let cancelled = OrderCancelled {
+        order_id: order.placed.order_id.clone(),
+        version: order.version,
+        reason: order.reason.clone(),
+    };
+    cancelled.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Message, apply};
+    use super::*;
+    use crate::domain::testing::{
+        BEFORE, NOW, backordered, cancel, complete, known, place, refused, released, reserved,
+        shipped, tombstone,
+    };
+
+    /// What follows from `message` in a given entry: the new status and the event, by name.
+    fn outcome(given: Entry, when: &Message) -> (Option<Status>, Option<&'static str>) {
+        let (entry, event) = apply(given, when, NOW).unwrap();
+        let status = match entry {
+            Entry::Known(order) => Some(order.status),
+            Entry::Unknown | Entry::Tombstone { .. } => None,
+        };
+        let name = |event| match event {
+            OrderEvent::Placed(_) => "placed",
+            OrderEvent::Reserved(_) => "reserved",
+            OrderEvent::Backordered(_) => "backordered",
+            OrderEvent::Rejected(_) => "rejected",
+            OrderEvent::Cancelled(_) => "cancelled",
+            OrderEvent::Completed(_) => "completed",
+        };
+        (status, event.map(name))
+    }
+
+    #[test]
+    fn every_pair_of_status_and_message_has_its_answer() {
+        use Status::{Backordered, Cancelled, Completed, Pending, Rejected, Reserved};
+        let messages = [
+            ("place", place()),
+            ("cancel", cancel("changed my mind")),
+            ("complete", complete()),
+            ("reserved", reserved(9)),
+            ("backordered", backordered(9)),
+            ("refused", refused(9)),
+            ("released", released(9)),
+            ("shipped", shipped(9)),
+        ];
+        let changes = [
+            (Pending, "cancel", Cancelled, "cancelled"),
+            (Pending, "reserved", Reserved, "reserved"),
+            (Pending, "backordered", Backordered, "backordered"),
+            (Pending, "refused", Rejected, "rejected"),
+            (Backordered, "cancel", Cancelled, "cancelled"),
+            (Backordered, "reserved", Reserved, "reserved"),
+            (Reserved, "cancel", Cancelled, "cancelled"),
+            (Reserved, "complete", Completed, "completed"),
+        ];
+        for given in Status::ALL {
+            for (name, when) in &messages {
+                let change = changes
+                    .iter()
+                    .find(|(from, message, ..)| (*from, *message) == (given, *name));
+                let then = change.map_or((given, None), |(_, _, to, event)| (*to, Some(*event)));
+                assert_eq!(
+                    outcome(known(given), when),
+                    (Some(then.0), then.1),
+                    "{given:?} and {name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn given_nothing_when_placed_then_pending_and_inventory_is_asked() {
+        let (entry, event) = apply(Entry::Unknown, &place(), NOW).unwrap();
+        let Entry::Known(order) = entry else {
+            panic!("no order")
+        };
+        assert_eq!((order.status, order.version), (Status::Pending, 1));
+        assert_eq!((order.placed_at, order.updated_at), (NOW, NOW));
+        assert_eq!(order.reason, "");
+        let Some(OrderEvent::Placed(placed)) = event else {
+            panic!("not placed: {event:?}")
+        };
+        let lines: Vec<_> = placed
+            .lines
+            .iter()
+            .map(|line| (line.product_id.as_str(), line.quantity))
+            .collect();
+        assert_eq!(lines, [("P1", 3), ("P2", 2)], "sorted, without prices");
+        assert_eq!(placed.version, 1);
+    }
+
+    #[test]
+    fn given_nothing_when_cancelled_and_then_placed_then_cancelled_with_one_event() {
+        let (entry, event) = apply(Entry::Unknown, &cancel("too late"), BEFORE).unwrap();
+        assert_eq!(event, None);
+        assert_eq!(entry, tombstone("too late"));
+        let (entry, event) = apply(entry, &cancel("again"), BEFORE).unwrap();
+        assert_eq!(event, None);
+        assert_eq!(entry, tombstone("too late"), "the first reason stays");
+        let (entry, event) = apply(entry, &place(), NOW).unwrap();
+        let Entry::Known(order) = entry else {
+            panic!("no order")
+        };
+        assert_eq!((order.status, order.version), (Status::Cancelled, 1));
+        assert_eq!(order.reason, "too late");
+        let cancelled = OrderCancelled {
+            order_id: "O1".to_owned(),
+            version: 1,
+            reason: "too late".to_owned(),
+        };
+        assert_eq!(event, Some(cancelled.into()));
+    }
+
+    #[test]
+    fn given_nothing_when_completed_then_nothing() {
+        assert_eq!(
+            apply(Entry::Unknown, &complete(), NOW),
+            Ok((Entry::Unknown, None))
+        );
+        let cancelled = tombstone("x");
+        assert_eq!(
+            apply(cancelled.clone(), &complete(), NOW),
+            Ok((cancelled, None))
+        );
+    }
+
+    #[test]
+    fn given_no_order_when_inventory_tells_of_it_then_it_cannot_be_decided() {
+        for entry in [Entry::Unknown, tombstone("x")] {
+            for event in [
+                reserved(1),
+                backordered(1),
+                refused(1),
+                released(1),
+                shipped(1),
+            ] {
+                let error = apply(entry.clone(), &event, NOW).unwrap_err();
+                assert_eq!(error.order_id, "O1");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_raises_the_version_by_one_and_dates_it() {
+        let (entry, event) = apply(known(Status::Pending), &reserved(1), NOW).unwrap();
+        let Entry::Known(order) = entry else {
+            panic!("no order")
+        };
+        assert_eq!(order.version, 2);
+        assert_eq!(event.unwrap().version(), 2);
+        assert_eq!((order.placed_at, order.updated_at), (BEFORE, NOW));
+        assert_eq!(order.reservation_version, 1);
+    }
+
+    #[test]
+    fn no_change_leaves_all_but_the_reservations_version() {
+        let Entry::Known(before) = known(Status::Cancelled) else {
+            panic!("no order")
+        };
+        let (entry, event) = apply(Entry::Known(before.clone()), &released(7), NOW).unwrap();
+        assert_eq!(event, None);
+        let after = Order {
+            reservation_version: 7,
+            ..before
+        };
+        assert_eq!(entry, Entry::Known(after));
+    }
+
+    #[test]
+    fn people_read_why() {
+        let reason = |given, when| match apply(known(given), &when, NOW).unwrap().0 {
+            Entry::Known(order) => order.reason,
+            entry => panic!("no order: {entry:?}"),
+        };
+        assert_eq!(reason(Status::Pending, refused(1)), "OUT_OF_STOCK: P1, P2");
+        assert_eq!(reason(Status::Pending, backordered(1)), "waiting for P1");
+        assert_eq!(reason(Status::Backordered, reserved(1)), "");
+        assert_eq!(reason(Status::Reserved, cancel("no money")), "no money");
+    }
+}

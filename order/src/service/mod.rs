@@ -1,0 +1,142 @@
+//! The gRPC service: what the gateway asks of Order.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use contracts::proto::order_query_service_server::OrderQueryService;
+use contracts::proto::{
+    GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, WatchOrderRequest,
+    WatchOrderResponse,
+};
+use contracts::validate::{self, Violation};
+use futures::stream::{Stream, StreamExt};
+use messaging::clock::Clock;
+use messaging::runtime::Feed;
+use messaging::status;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use crate::limits;
+use crate::store::Queries;
+
+mod convert;
+mod page;
+mod watch;
+
+/// Answers queries from the order tables.
+#[derive(Clone)]
+pub struct OrderQueries {
+    queries: Arc<dyn Queries>,
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+}
+
+impl OrderQueries {
+    /// Reads through `queries`; watches wake on `feed` and poll by `clock`.
+    #[must_use]
+    pub fn new(queries: Arc<dyn Queries>, feed: Feed, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            queries,
+            feed,
+            clock,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl OrderQueryService for OrderQueries {
+    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
+
+    async fn get_order(
+        &self,
+        request: Request<GetOrderRequest>,
+    ) -> Result<Response<GetOrderResponse>, Status> {
+        let order_id = request.into_inner().order_id;
+        check(validate::id("order_id", &order_id))?;
+        let found = self.queries.get(&order_id).await;
+        match found.map_err(|error| status::of_store(&error))? {
+            Some(order) => Ok(Response::new(GetOrderResponse {
+                order: Some(convert::order(&order)),
+            })),
+            None => Err(Status::not_found(format!(
+                "order {order_id} is not known; one accepted a moment ago may still be on its way"
+            ))),
+        }
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<ListOrdersRequest>,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
+        let page = page::parse(request.into_inner()).or_else(refuse)?;
+        // One more than asked for tells whether another page follows.
+        let listed = self
+            .queries
+            .list(&page.filter, page.before, page.size + 1)
+            .await
+            .map_err(|error| status::of_store(&error))?;
+        let found = listed.len();
+        let (mut answer, mut bytes) = (ListOrdersResponse::default(), 0);
+        for one in listed.into_iter().take(page.size) {
+            let order = convert::order(&one.order);
+            bytes += order.encoded_len();
+            answer.orders.push(order);
+            answer.next_page_token = page::token(&page.filter, one.sequence);
+            if bytes >= limits::PAGE_BYTES_MAX {
+                break;
+            }
+        }
+        if answer.orders.len() == found {
+            answer.next_page_token.clear();
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn watch_order(
+        &self,
+        request: Request<WatchOrderRequest>,
+    ) -> Result<Response<Self::WatchOrderStream>, Status> {
+        let WatchOrderRequest {
+            order_id,
+            after_version,
+        } = request.into_inner();
+        let negative =
+            (after_version < 0).then(|| Violation::new("after_version", "must not be negative"));
+        check(
+            validate::id("order_id", &order_id)
+                .into_iter()
+                .chain(negative),
+        )?;
+        let states = watch::watch(
+            Arc::clone(&self.queries),
+            &self.feed,
+            Arc::clone(&self.clock),
+            order_id,
+            after_version,
+        );
+        let answers = states.map(|state| match state {
+            Ok(order) => Ok(WatchOrderResponse {
+                order: Some(convert::order(&order)),
+            }),
+            Err(error) => Err(status::of_store(&error)),
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+fn check(violations: impl IntoIterator<Item = Violation>) -> Result<(), Status> {
+    let violations: Vec<_> = violations.into_iter().collect();
+    if violations.is_empty() {
+        Ok(())
+    } else {
+        refuse(violations)
+    }
+}
+
+fn refuse<T>(violations: Vec<Violation>) -> Result<T, Status> {
+    let named = |violation: Violation| status::Violation {
+        field: violation.field,
+        description: violation.description,
+    };
+    Err(status::invalid(violations.into_iter().map(named)))
+}

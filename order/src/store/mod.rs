@@ -1,0 +1,45 @@
+//! Order's own tables: what the gRPC service reads through a narrow port, and the adapters.
+
+pub mod sqlite;
+
+use async_trait::async_trait;
+use messaging::store::Error;
+
+use crate::domain::{Order, Status};
+
+/// Which orders a list holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this customer's.
+    pub customer_id: Option<String>,
+    /// Only those that stand there now.
+    pub status: Option<Status>,
+}
+
+/// An order with its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Rises with each placement; never changes.
+    pub sequence: i64,
+    /// The order.
+    pub order: Order,
+}
+
+/// The port for reading orders.
+///
+/// Reads see what is committed when they begin, and never wait for a writer. Every call returns
+/// within the adapter's timeouts.
+#[async_trait]
+pub trait Queries: Send + Sync + 'static {
+    /// The order with this id, if it was placed.
+    async fn get(&self, order_id: &str) -> Result<Option<Order>, Error>;
+
+    /// At most `limit` orders that `filter` lets through, newest placement first, only those
+    /// placed before the one at sequence `before`.
+    async fn list(
+        &self,
+        filter: &Filter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, Error>;
+}

@@ -1,0 +1,181 @@
+//! Orders in SQLite: loaded and saved for a whole batch at a time.
+
+mod queries;
+mod row;
+
+use std::collections::BTreeSet;
+
+use messaging::context::Context;
+use messaging::store::sqlite::bulk::{self, Insert};
+use messaging::store::sqlite::error;
+use messaging::store::{Error, Tables};
+use sqlx::migrate::Migrator;
+use sqlx::{Row, SqliteConnection};
+
+pub use queries::SqliteQueries;
+
+use crate::context::{Changed, Loaded, OrderContext, State};
+use crate::domain::{Entry, Message, Order};
+
+/// The tables' migrations, versions 1000 and up.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
+
+/// Order's tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OrderTables;
+
+impl Tables<OrderContext, SqliteConnection> for OrderTables {
+    async fn load(&self, tx: &mut SqliteConnection, messages: &[&Message]) -> Result<State, Error> {
+        let ids: BTreeSet<&str> = messages
+            .iter()
+            .map(|message| OrderContext.key(message))
+            .collect();
+        load(tx, &ids).await
+    }
+
+    async fn save(&self, tx: &mut SqliteConnection, state: &State) -> Result<(), Error> {
+        let (mut placed, mut updated, mut entombed, mut raised) = (vec![], vec![], vec![], vec![]);
+        for Changed {
+            order_id,
+            loaded,
+            entry,
+        } in state.changed()
+        {
+            match (loaded, entry) {
+                (Loaded::Order { sequence }, Entry::Known(order)) => {
+                    updated.push((sequence, order))
+                }
+                (Loaded::Nothing, Entry::Known(order)) => placed.push(order),
+                (Loaded::Tombstone, Entry::Known(order)) => {
+                    placed.push(order);
+                    raised.push(order_id);
+                }
+                (Loaded::Nothing, Entry::Tombstone { reason }) => {
+                    entombed.push((order_id, reason.as_str()));
+                }
+                // Nothing became of it: a completion of nothing, a second cancellation.
+                (_, Entry::Unknown | Entry::Tombstone { .. }) => {}
+            }
+        }
+        insert(tx, &placed).await?;
+        update(tx, &updated).await?;
+        entomb(tx, &entombed).await?;
+        raise(tx, &raised).await
+    }
+}
+
+/// One row per id: the order, the tombstone, or neither.
+async fn load(tx: &mut SqliteConnection, ids: &BTreeSet<&str>) -> Result<State, Error> {
+    const OPERATION: &str = "load orders";
+    let failed = |source| error(OPERATION, source);
+    let mut state = State::default();
+    let rows = sqlx::query(concat!(
+        "SELECT wanted.value AS wanted, tombstones.reason AS tombstone, ",
+        row::columns!(),
+        " FROM json_each($1) AS wanted
+          LEFT JOIN orders ON orders.order_id = wanted.value
+          LEFT JOIN tombstones ON tombstones.order_id = wanted.value"
+    ))
+    .bind(bulk::json(ids))
+    .fetch_all(tx)
+    .await
+    .map_err(failed)?;
+    for row in rows {
+        let order_id = row.try_get("wanted").map_err(failed)?;
+        let (loaded, entry) = match (
+            row.try_get("sequence").map_err(failed)?,
+            row.try_get("tombstone").map_err(failed)?,
+        ) {
+            (Some(sequence), _) => {
+                let order = row::order(&row).map_err(failed)?;
+                (Loaded::Order { sequence }, Entry::Known(order))
+            }
+            (None, Some(reason)) => (Loaded::Tombstone, Entry::Tombstone { reason }),
+            (None, None) => (Loaded::Nothing, Entry::Unknown),
+        };
+        state.insert(order_id, loaded, entry);
+    }
+    Ok(state)
+}
+
+async fn insert(tx: &mut SqliteConnection, placed: &[&Order]) -> Result<(), Error> {
+    Insert {
+        into: "orders (order_id, customer_id, currency, lines, on_shortage, status, version,
+               reservation_version, reason, placed_at, updated_at)",
+        columns: 11,
+        then: "",
+    }
+    .rows(tx, "insert orders", placed, |order, values| {
+        values
+            .push(&order.placed.order_id)
+            .push(&order.placed.customer_id)
+            .push(&order.placed.currency)
+            .push(row::lines_to_json(&order.placed.lines))
+            .push(order.placed.on_shortage.as_str())
+            .push(order.status.as_str())
+            .push(order.version)
+            .push(order.reservation_version)
+            .push(&order.reason)
+            .push(order.placed_at.0)
+            .push(order.updated_at.0);
+    })
+    .await
+}
+
+/// Only what ever changes is written.
+async fn update(tx: &mut SqliteConnection, updated: &[(i64, &Order)]) -> Result<(), Error> {
+    if updated.is_empty() {
+        return Ok(());
+    }
+    let changes = updated.iter().map(|(sequence, order)| {
+        (
+            sequence,
+            order.status.as_str(),
+            order.version,
+            order.reservation_version,
+            &order.reason,
+            order.updated_at.0,
+        )
+    });
+    sqlx::query(
+        "UPDATE orders SET status = change.value ->> 1, version = change.value ->> 2,
+             reservation_version = change.value ->> 3, reason = change.value ->> 4,
+             updated_at = change.value ->> 5
+         FROM json_each($1) AS change WHERE orders.sequence = change.value ->> 0",
+    )
+    .bind(bulk::json(changes))
+    .execute(tx)
+    .await
+    .map_err(|source| error("update orders", source))?;
+    Ok(())
+}
+
+async fn entomb(tx: &mut SqliteConnection, entombed: &[(&str, &str)]) -> Result<(), Error> {
+    Insert {
+        into: "tombstones (order_id, reason)",
+        columns: 2,
+        then: "",
+    }
+    .rows(
+        tx,
+        "insert tombstones",
+        entombed,
+        |(order_id, reason), values| {
+            values.push(*order_id).push(*reason);
+        },
+    )
+    .await
+}
+
+/// Removes the tombstones of orders that have been placed.
+async fn raise(tx: &mut SqliteConnection, raised: &[&str]) -> Result<(), Error> {
+    if raised.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM tombstones WHERE order_id IN (SELECT value FROM json_each($1))")
+        .bind(bulk::json(raised))
+        .execute(tx)
+        .await
+        .map_err(|source| error("delete tombstones", source))?;
+    Ok(())
+}
