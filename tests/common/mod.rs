@@ -1,0 +1,399 @@
+//! A whole store in one process: embedded log and registry, services and gateway on spare ports,
+//! each to be stopped and started on its own.
+
+#![allow(dead_code, reason = "each test file uses its part of this")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use contracts::proto;
+use contracts::proto::inventory_service_client::InventoryServiceClient;
+use contracts::proto::order::Status;
+use contracts::proto::order_service_client::OrderServiceClient;
+use messaging::health::Health;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long anything here may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Partitions of the store under test.
+pub const PARTITIONS: i32 = 4;
+
+/// The parts of a store, by their names on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Log,
+    Registry,
+    Order,
+    Inventory,
+    Gateway,
+}
+
+struct Running {
+    health: Health,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), String>>,
+}
+
+/// A store under test.
+pub struct Store {
+    pub dir: TempDir,
+    addresses: BTreeMap<Part, SocketAddr>,
+    running: BTreeMap<Part, Running>,
+}
+
+#[derive(Parser)]
+struct Settings<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+}
+
+fn settings<A: clap::Args>(flags: &[(&str, String)]) -> A {
+    let words = flags
+        .iter()
+        .flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()]);
+    Settings::<A>::parse_from(std::iter::once("test".to_owned()).chain(words)).args
+}
+
+impl Store {
+    /// Everything started and ready.
+    pub async fn start() -> Self {
+        Self::start_only(&[Part::Order, Part::Inventory, Part::Gateway]).await
+    }
+
+    /// Log, registry and `parts`, ready.
+    pub async fn start_only(parts: &[Part]) -> Self {
+        let all = [
+            Part::Log,
+            Part::Registry,
+            Part::Order,
+            Part::Inventory,
+            Part::Gateway,
+        ];
+        let addresses = all.into_iter().map(|part| (part, spare())).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Self {
+            dir,
+            addresses,
+            running: BTreeMap::new(),
+        };
+        store.launch(Part::Log);
+        store.launch(Part::Registry);
+        for part in parts {
+            store.launch(*part);
+        }
+        for part in parts {
+            store.ready(*part).await;
+        }
+        store
+    }
+
+    pub fn address(&self, part: Part) -> SocketAddr {
+        self.addresses[&part]
+    }
+
+    pub fn url(&self, part: Part) -> String {
+        format!("http://{}", self.address(part))
+    }
+
+    pub fn database(&self, part: Part) -> PathBuf {
+        self.dir.path().join(if part == Part::Order {
+            "order.db"
+        } else {
+            "inventory.db"
+        })
+    }
+
+    pub fn health(&self, part: Part) -> &Health {
+        &self.running[&part].health
+    }
+
+    /// Starts a part and waits until it is ready.
+    pub async fn start_part(&mut self, part: Part) {
+        self.launch(part);
+        self.ready(part).await;
+    }
+
+    async fn ready(&self, part: Part) {
+        let running = &self.running[&part];
+        within(running.health.ready(), &format!("{part:?} ready")).await;
+    }
+
+    /// Waits until a part refuses to run; returns its words.
+    pub async fn refusal(&mut self, part: Part) -> String {
+        let running = self.running.remove(&part).unwrap();
+        within(running.task, "the refusal")
+            .await
+            .unwrap()
+            .unwrap_err()
+    }
+
+    /// Starts a part and waits for nothing.
+    pub fn launch(&mut self, part: Part) {
+        let health = Health::new();
+        let shutdown = CancellationToken::new();
+        let listener = bind(self.address(part));
+        let (log, registry) = (
+            self.address(Part::Log).to_string(),
+            self.url(Part::Registry),
+        );
+        let bus = [
+            ("--log", log),
+            ("--registry", registry),
+            ("--partitions", PARTITIONS.to_string()),
+        ];
+        let store = |part| {
+            (
+                "--store",
+                format!("sqlite:{}", self.database(part).display()),
+            )
+        };
+        let (stop, state) = (shutdown.clone(), health.clone());
+        let task = match part {
+            Part::Log => {
+                let config = embedded::log::Config::new(self.dir.path().join("log"));
+                spawn(async move {
+                    let log = embedded::log::Log::open(config).map_err(|e| e.to_string())?;
+                    log.serve(listener, stop).await.map_err(|e| e.to_string())
+                })
+            }
+            Part::Registry => {
+                let config = embedded::registry::Config::new(self.dir.path().join("registry"));
+                spawn(async move {
+                    let registry =
+                        embedded::registry::Registry::open(config).map_err(|e| e.to_string())?;
+                    registry
+                        .serve(listener, stop)
+                        .await
+                        .map_err(|e| e.to_string())
+                })
+            }
+            Part::Order => {
+                let args = settings(&[&bus[..], &[store(part)]].concat());
+                spawn(async move {
+                    order::run(args, listener, state, stop)
+                        .await
+                        .map_err(|e| e.to_string())
+                })
+            }
+            Part::Inventory => {
+                let args = settings(&[&bus[..], &[store(part)]].concat());
+                spawn(async move {
+                    inventory::run(args, listener, state, stop)
+                        .await
+                        .map_err(|e| e.to_string())
+                })
+            }
+            Part::Gateway => {
+                let services = [
+                    ("--order", self.url(Part::Order)),
+                    ("--inventory", self.url(Part::Inventory)),
+                ];
+                let args = settings(&[&bus[..], &services].concat());
+                spawn(async move {
+                    gateway::run(args, listener, state, stop)
+                        .await
+                        .map_err(|e| e.to_string())
+                })
+            }
+        };
+        self.running.insert(
+            part,
+            Running {
+                health,
+                shutdown,
+                task,
+            },
+        );
+    }
+
+    /// Stops a part gracefully.
+    pub async fn stop_part(&mut self, part: Part) {
+        let running = self.running.remove(&part).unwrap();
+        running.shutdown.cancel();
+        within(running.task, &format!("{part:?} stopped"))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Stops everything gracefully, services before the log; the data stays.
+    pub async fn stop(&mut self) {
+        for part in [
+            Part::Gateway,
+            Part::Inventory,
+            Part::Order,
+            Part::Registry,
+            Part::Log,
+        ] {
+            if self.running.contains_key(&part) {
+                self.stop_part(part).await;
+            }
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        Endpoint::from_shared(self.url(Part::Gateway))
+            .unwrap()
+            .connect_lazy()
+    }
+
+    pub fn orders(&self) -> OrderServiceClient<Channel> {
+        OrderServiceClient::new(self.channel())
+    }
+
+    pub fn inventory(&self) -> InventoryServiceClient<Channel> {
+        InventoryServiceClient::new(self.channel())
+    }
+
+    /// Receives stock and waits until it is booked.
+    pub async fn receive(&self, receipt: &str, product: &str, quantity: i64) {
+        let before = self.stock(product).await.map_or(0, |stock| stock.version);
+        let request = proto::ReceiveStockRequest {
+            receipt_id: receipt.to_owned(),
+            product_id: product.to_owned(),
+            quantity,
+        };
+        self.inventory().receive_stock(request).await.unwrap();
+        eventually("the receipt is booked", async || {
+            self.stock(product)
+                .await
+                .filter(|stock| stock.version > before)
+        })
+        .await;
+    }
+
+    /// A product's stock, or `None` if nobody knows it.
+    pub async fn stock(&self, product: &str) -> Option<proto::StockLevel> {
+        let request = proto::GetStockRequest {
+            product_id: product.to_owned(),
+        };
+        self.inventory()
+            .get_stock(request)
+            .await
+            .ok()?
+            .into_inner()
+            .stock
+    }
+
+    /// `(on_hand, reserved)` of a product.
+    pub async fn levels(&self, product: &str) -> (i64, i64) {
+        let stock = self.stock(product).await.unwrap();
+        (stock.on_hand, stock.reserved)
+    }
+
+    pub async fn place(&self, order: proto::Order) {
+        self.orders().place_order(request(order)).await.unwrap();
+    }
+
+    /// An order, or `None` if it is not known yet.
+    pub async fn order(&self, id: &str) -> Option<proto::Order> {
+        let request = proto::GetOrderRequest {
+            order_id: id.to_owned(),
+        };
+        self.orders()
+            .get_order(request)
+            .await
+            .ok()?
+            .into_inner()
+            .order
+    }
+
+    /// Waits until an order has this status.
+    pub async fn reaches(&self, id: &str, status: Status) -> proto::Order {
+        eventually(&format!("{id} is {status:?}"), async || {
+            self.order(id)
+                .await
+                .filter(|order| order.status() == status)
+        })
+        .await
+    }
+}
+
+/// Polls until `probe` answers; fails the test after [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let polling = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(polling, what).await
+}
+
+/// Awaits `future`; fails the test after [`PATIENCE`].
+pub async fn within<F: Future>(future: F, what: &str) -> F::Output {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// An order of `(product, quantity)` lines.
+pub fn order(id: &str, lines: &[(&str, i32)]) -> proto::Order {
+    proto::Order {
+        order_id: id.to_owned(),
+        customer_id: "CUSTOMER_001".to_owned(),
+        currency: "GBP".to_owned(),
+        lines: lines
+            .iter()
+            .map(|(product, quantity)| proto::OrderLine {
+                product_id: (*product).to_owned(),
+                quantity: (*quantity).into(),
+                unit_price_minor: 100,
+            })
+            .collect(),
+        ..proto::Order::default()
+    }
+}
+
+pub fn request(order: proto::Order) -> proto::PlaceOrderRequest {
+    proto::PlaceOrderRequest {
+        order: Some(order),
+        ..proto::PlaceOrderRequest::default()
+    }
+}
+
+/// Counts the rows that `query` finds in a service's database.
+pub async fn count(database: &Path, query: &'static str) -> i64 {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(database)
+        .read_only(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let count = sqlx::query_scalar(query).fetch_one(&pool).await.unwrap();
+    pool.close().await;
+    count
+}
+
+#[allow(clippy::disallowed_methods, reason = "the harness owns these tasks")]
+fn spawn(
+    work: impl Future<Output = Result<(), String>> + Send + 'static,
+) -> JoinHandle<Result<(), String>> {
+    tokio::spawn(work)
+}
+
+/// A port that is free now and that the system gives to nobody unasked: below its range for
+/// outgoing connections, so that a part can come back to its address.
+fn spare() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if messaging::server::bind("", address).is_ok() {
+            return address;
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> TcpListener {
+    messaging::server::bind("--listen", address).unwrap()
+}
