@@ -62,7 +62,7 @@ pub(crate) async fn supervise<C: Context, S: Store<C>>(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            Some((shard, end)) = ended.recv() => supervisor.note_end(shard, end),
+            Some((shard, end)) = ended.recv() => supervisor.note_end(shard, end).await,
             () = clock.sleep(LEASE_HEARTBEAT) => supervisor.heartbeat().await,
         }
     }
@@ -171,30 +171,27 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         self.running.insert(shard, Running { grant, stop, task });
     }
 
-    /// A shard's task has ended by itself.
-    fn note_end(&mut self, shard: ShardId, end: Option<End>) {
+    /// A shard's task has ended by itself: it is given up, to be taken again under a new epoch.
+    async fn note_end(&mut self, shard: ShardId, end: Option<End>) {
         let Some(running) = self.running.remove(&shard) else {
             return;
         };
         let source = self.service.context.source();
+        let epoch = running.grant.epoch.0;
         match end {
             Some(End::Shutdown) => {}
             Some(End::Fenced) => {
-                tracing::warn!(
-                    source,
-                    shard = shard.0,
-                    epoch = running.grant.epoch.0,
-                    "fenced"
-                );
+                tracing::warn!(source, shard = shard.0, epoch, "shard fenced");
                 metrics::counter!("shards_fenced_total", "source" => source).increment(1);
             }
-            None => {
-                tracing::error!(source, shard = shard.0, "the shard's task panicked");
-                let reason = "the shard's task panicked; restart the service".to_owned();
-                self.service
-                    .health
-                    .set(&part(shard, "turn"), Condition::Stopped { reason });
-            }
+            None => tracing::error!(source, shard = shard.0, epoch, "a shard's task panicked"),
+        }
+        let reason = "its owner stopped; it is being taken over".to_owned();
+        self.service
+            .health
+            .set(&part(shard, "turn"), Condition::Stalled { reason });
+        if let Err(error) = self.service.ports.lease.release(&[running.grant]).await {
+            tracing::warn!(%error, shard = shard.0, "not released; it expires with its lease");
         }
     }
 
