@@ -1,0 +1,174 @@
+//! The listener and its connections: frames in, frames out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::api::{self, Broker, Peer};
+use super::limits::{
+    CONNECTIONS_MAX, DRAIN_MAX, FRAME_BYTES_MAX, IDLE_MAX, TCP_SEGMENT_BYTES, TRANSFER_MAX,
+};
+use super::{Config, Error};
+use crate::clock;
+
+/// How long to wait after the listener failed to accept (out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown`.
+pub(super) async fn serve(
+    broker: &Arc<Broker>,
+    config: &Config,
+    listener: std::net::TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let listener = prepare(listener).map_err(|source| Error::Listener { source })?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(retain(Arc::clone(broker), config.clone(), shutdown.clone()));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(ended) = tasks.join_next() => report(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                        tracing::warn!(%peer, "too many connections: closed a new one");
+                        continue;
+                    };
+                    let (broker, shutdown) = (Arc::clone(broker), shutdown.clone());
+                    tasks.spawn(async move {
+                        if let Err(error) = converse(&broker, stream, &shutdown).await {
+                            tracing::debug!(%peer, %error, "closed a connection");
+                        }
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended)
+        }
+    };
+    if timeout(DRAIN_MAX, drained).await.is_err() {
+        tasks.shutdown().await;
+    }
+    broker.settle().await;
+    Ok(())
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a task of the log panicked");
+    }
+}
+
+/// Clamps the TCP segment size, which accepted sockets inherit: a client whose stream buffer is
+/// larger than its large request would otherwise wait for a delayed acknowledgement.
+fn prepare(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    socket2::SockRef::from(&listener).set_tcp_mss(TCP_SEGMENT_BYTES)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Removes records that are past retention, from time to time.
+async fn retain(broker: Arc<Broker>, config: Config, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(config.retention_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let (broker, retention) = (Arc::clone(&broker), config.retention);
+        let done = tokio::task::spawn_blocking(move || broker.retain(retention, clock::now_ms()));
+        if let Err(error) = done.await {
+            tracing::error!(%error, "the retention of the log panicked");
+        }
+    }
+}
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+enum Closed {
+    #[error("the socket failed: {0}")]
+    Socket(#[from] std::io::Error),
+    #[error("a frame announces {0} bytes")]
+    FrameLength(i32),
+    #[error("the client is too slow")]
+    Slow,
+    #[error(transparent)]
+    Request(#[from] api::BadRequest),
+}
+
+/// Answers the requests of one connection, in order, until the client is gone.
+async fn converse(
+    broker: &Arc<Broker>,
+    mut stream: TcpStream,
+    shutdown: &CancellationToken,
+) -> Result<(), Closed> {
+    stream.set_nodelay(true)?;
+    let reached = stream.local_addr()?;
+    let peer = Peer {
+        reached: SocketAddr::new(reached.ip().to_canonical(), reached.port()),
+        shutdown,
+    };
+    loop {
+        let frame = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            frame = timeout(IDLE_MAX, read_frame(&mut stream)) => frame.map_err(|_| Closed::Slow)??,
+        };
+        let Some(frame) = frame else { return Ok(()) };
+        metrics::counter!("embedded_log_received_bytes_total").increment(frame.len() as u64);
+        if let Some(response) = api::answer(broker, &peer, frame).await? {
+            let written = timeout(TRANSFER_MAX, stream.write_all(&response)).await;
+            written.map_err(|_| Closed::Slow)??;
+            metrics::counter!("embedded_log_sent_bytes_total").increment(response.len() as u64);
+        }
+    }
+}
+
+/// The next frame without its length, or None at the end of the stream.
+async fn read_frame(stream: &mut TcpStream) -> Result<Option<Bytes>, Closed> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length).await {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    };
+    let announced = i32::from_be_bytes(length);
+    let length = usize::try_from(announced)
+        .ok()
+        .filter(|length| *length <= FRAME_BYTES_MAX)
+        .ok_or(Closed::FrameLength(announced))?;
+    let mut frame = BytesMut::new();
+    let body = async {
+        // Memory grows with what has arrived, not with what was announced.
+        let mut limited = stream.take(length as u64);
+        while frame.len() < length {
+            if limited.read_buf(&mut frame).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+            }
+        }
+        Ok(())
+    };
+    timeout(TRANSFER_MAX, body)
+        .await
+        .map_err(|_| Closed::Slow)??;
+    Ok(Some(frame.freeze()))
+}
