@@ -1,1 +1,3 @@
-//! stub
+//! The Inventory bounded context.
+
+pub mod domain;
