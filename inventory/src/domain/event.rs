@@ -71,6 +71,6 @@ pub enum Event {
         /// The receipt.
         receipt_id: ReceiptId,
         /// Pieces.
-        quantity: i64,
+        quantity: i32,
     },
 }

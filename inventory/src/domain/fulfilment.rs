@@ -102,7 +102,7 @@ fn short(
     let mut short = BTreeSet::new();
     for (product, quantity) in &waiter.lines {
         let available = book.stock(product)?.unwrap_or_default().available();
-        if book.queue(product)?.anyone_before(position)? || available < *quantity {
+        if book.queue(product)?.anyone_before(position)? || available < i64::from(*quantity) {
             short.insert(product.clone());
         }
     }

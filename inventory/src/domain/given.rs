@@ -34,7 +34,7 @@ impl Given {
     }
 
     /// An order that stands in some status.
-    pub(crate) fn order(mut self, id: &str, status: Status, asked: &[(&str, i64)]) -> Self {
+    pub(crate) fn order(mut self, id: &str, status: Status, asked: &[(&str, i32)]) -> Self {
         let lines = lines(asked);
         for (product, quantity) in &lines {
             if status == Status::Held {
@@ -66,12 +66,12 @@ impl Given {
 }
 
 impl Book {
-    pub(crate) fn place(&mut self, order: &str, asked: &[(&str, i64)]) -> Event {
+    pub(crate) fn place(&mut self, order: &str, asked: &[(&str, i32)]) -> Event {
         self.look_at(order, asked);
         place::place(self, placement(order, 1, asked)).unwrap()
     }
 
-    pub(crate) fn place_or_reject(&mut self, order: &str, asked: &[(&str, i64)]) -> Event {
+    pub(crate) fn place_or_reject(&mut self, order: &str, asked: &[(&str, i32)]) -> Event {
         self.look_at(order, asked);
         let placement = Placement {
             on_shortage: OnShortage::Reject,
@@ -91,7 +91,7 @@ impl Book {
         settle::complete(self, &OrderId::from(order), 2)
     }
 
-    pub(crate) fn receive(&mut self, receipt: &str, product: &str, quantity: i64) -> Event {
+    pub(crate) fn receive(&mut self, receipt: &str, product: &str, quantity: i32) -> Event {
         self.look_at("", &[(product, quantity)]);
         let arrived = Receipt {
             receipt_id: ReceiptId::from(receipt),
@@ -102,7 +102,7 @@ impl Book {
     }
 
     /// What was never given is not there.
-    fn look_at(&mut self, order: &str, asked: &[(&str, i64)]) {
+    fn look_at(&mut self, order: &str, asked: &[(&str, i32)]) {
         self.load_reservation(OrderId::from(order), None);
         for (product, _) in asked {
             let product = ProductId::from(product);
@@ -121,7 +121,7 @@ pub(crate) fn flow(order: &str) -> Flow {
     }
 }
 
-pub(crate) fn placement(order: &str, order_version: i64, asked: &[(&str, i64)]) -> Placement {
+pub(crate) fn placement(order: &str, order_version: i64, asked: &[(&str, i32)]) -> Placement {
     Placement {
         order_id: OrderId::from(order),
         order_version,
@@ -131,7 +131,7 @@ pub(crate) fn placement(order: &str, order_version: i64, asked: &[(&str, i64)]) 
     }
 }
 
-pub(crate) fn lines(asked: &[(&str, i64)]) -> Lines {
+pub(crate) fn lines(asked: &[(&str, i32)]) -> Lines {
     asked
         .iter()
         .map(|(product, quantity)| (ProductId::from(product), *quantity))

@@ -91,7 +91,7 @@ fn short(book: &Book, lines: &Lines) -> Result<BTreeSet<ProductId>, NotLoaded> {
     let mut short = BTreeSet::new();
     for (product, quantity) in lines {
         let available = book.stock(product)?.unwrap_or_default().available();
-        if available < *quantity || book.queue(product)?.head()?.is_some() {
+        if available < i64::from(*quantity) || book.queue(product)?.head()?.is_some() {
             short.insert(product.clone());
         }
     }

@@ -13,7 +13,7 @@ pub struct Receipt {
     /// The product.
     pub product_id: ProductId,
     /// Pieces.
-    pub quantity: i64,
+    pub quantity: i32,
 }
 
 /// Adds a new receipt to the stock and marks the product for those who wait for it. `causation_id`

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ids::{OrderId, ProductId};
 
 /// Pieces per product of one order; sorted, no product twice.
-pub type Lines = BTreeMap<ProductId, i64>;
+pub type Lines = BTreeMap<ProductId, i32>;
 
 /// How a reservation stands. `Waiting` becomes `Held` or `Released`; `Held` becomes `Released` or
 /// `Shipped`; the others stay.

@@ -23,9 +23,9 @@ impl Stock {
 
     /// Goods arrive.
     #[must_use]
-    pub fn receive(self, quantity: i64) -> Self {
+    pub fn receive(self, quantity: i32) -> Self {
         Self {
-            on_hand: self.on_hand + quantity,
+            on_hand: self.on_hand + i64::from(quantity),
             version: self.version + 1,
             ..self
         }
@@ -33,31 +33,40 @@ impl Stock {
 
     /// Promises pieces that are available.
     #[must_use]
-    pub fn hold(self, quantity: i64) -> Self {
-        debug_assert!(quantity <= self.available(), "held more than available");
+    pub fn hold(self, quantity: i32) -> Self {
+        debug_assert!(
+            i64::from(quantity) <= self.available(),
+            "held more than available"
+        );
         Self {
-            reserved: self.reserved + quantity,
+            reserved: self.reserved + i64::from(quantity),
             ..self
         }
     }
 
     /// Takes a promise back.
     #[must_use]
-    pub fn release(self, quantity: i64) -> Self {
-        debug_assert!(quantity <= self.reserved, "released more than held");
+    pub fn release(self, quantity: i32) -> Self {
+        debug_assert!(
+            i64::from(quantity) <= self.reserved,
+            "released more than held"
+        );
         Self {
-            reserved: self.reserved - quantity,
+            reserved: self.reserved - i64::from(quantity),
             ..self
         }
     }
 
     /// Promised pieces leave the house: what is available stays the same.
     #[must_use]
-    pub fn ship(self, quantity: i64) -> Self {
-        debug_assert!(quantity <= self.reserved, "shipped more than held");
+    pub fn ship(self, quantity: i32) -> Self {
+        debug_assert!(
+            i64::from(quantity) <= self.reserved,
+            "shipped more than held"
+        );
         Self {
-            on_hand: self.on_hand - quantity,
-            reserved: self.reserved - quantity,
+            on_hand: self.on_hand - i64::from(quantity),
+            reserved: self.reserved - i64::from(quantity),
             ..self
         }
     }
