@@ -1,14 +1,125 @@
 //! The Inventory bounded context: how much of each product is there, promised, and waited for.
 //!
-//! | module | what |
+//! | room | what is there |
 //! |---|---|
-//! | [`domain`] | the rules, pure |
-//! | [`context`], [`wire`] | which message goes to which rule; events as the contract's messages |
-//! | [`store`] | the book's tables, what a turn loads and writes, queries |
+//! | [`domain`] | the rules of stock; pure |
+//! | [`context`], [`wire`] | the domain as the messaging runtime sees it; its events on the wire |
+//! | [`store`] | the stock book's tables, what a turn loads of them, the port for reading them |
+//! | [`service`] | the gRPC queries |
 //! | [`limits`] | how much one turn looks at |
+//! | `wiring` | which adapters stand behind the ports |
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
+use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::health::Health;
+use messaging::runtime::{self, Feed, Options};
+use messaging::{lease, registry, server, store as database};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::InventoryContext;
+use crate::service::StockQueries;
 
 pub mod context;
 pub mod domain;
 pub mod limits;
+pub mod service;
 pub mod store;
 pub mod wire;
+mod wiring;
+
+/// Settings of the inventory service.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+
+    /// The schema registry.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
+    /// The service's database, as sqlite:PATH; made if it is not there. One process at a time.
+    #[arg(
+        long,
+        env = "SHOP_STORE",
+        value_name = "sqlite:PATH",
+        default_value = "sqlite:data/inventory.db"
+    )]
+    pub store: StoreLocation,
+}
+
+/// Runs the inventory service until `shutdown`: consumes its topics, publishes its events, and
+/// serves queries and health over gRPC on `listener`. `health` tells how each part is doing.
+///
+/// # Errors
+/// When the service cannot start, or cannot go on.
+pub async fn run(
+    args: Args,
+    listener: TcpListener,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let wiring::Parts {
+        ports,
+        store,
+        queries,
+    } = wiring::open(&args).await?;
+    let mut routes = server::routes(&health, &[SERVICE_NAME], &[contracts::FILE_DESCRIPTOR_SET])?;
+    routes.add_service(
+        StockQueryServiceServer::new(StockQueries::new(queries))
+            .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),
+    );
+    let options = Options {
+        partitions: args.log.partitions,
+        binding: args.registry.binding(),
+    };
+    let consuming = runtime::run(
+        Arc::new(InventoryContext::default()),
+        Arc::clone(&store),
+        ports,
+        options,
+        Feed::new(),
+        health,
+        shutdown.clone(),
+    );
+    let serving = server::serve_grpc(listener, routes, shutdown);
+    // The first to fail takes the other with it.
+    tokio::try_join!(async { consuming.await.map_err(Error::Runtime) }, async {
+        serving.await.map_err(Error::Server)
+    },)?;
+    store.close().await;
+    Ok(())
+}
+
+/// Why the service cannot run; each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has the database.
+    #[error("--store {location}: {source}")]
+    Lease {
+        /// The database, as given.
+        location: String,
+        /// What the lock says.
+        source: lease::Error,
+    },
+    /// The database cannot be used.
+    #[error("--store {location}: {source}")]
+    Store {
+        /// The database, as given.
+        location: String,
+        /// What the database says.
+        source: database::Error,
+    },
+    /// The registry's address cannot be used.
+    #[error("--registry: {0}")]
+    Registry(#[from] registry::Error),
+    /// The gRPC server cannot run.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    /// The context cannot run.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+}
