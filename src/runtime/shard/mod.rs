@@ -1,0 +1,334 @@
+//! One shard at work: what it does next, and how it ends.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `turn` | steps 3 to 9: one transaction |
+//! | `recover` | what follows a turn that did not commit |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::health::{Condition, Health};
+use crate::lease::Grant;
+use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX, TURN_RECORDS_MAX};
+use crate::message::Writer;
+use crate::retry::Backoff;
+use crate::runtime::handover::Handover;
+use crate::runtime::intake::Intake;
+use crate::runtime::item::Item;
+use crate::runtime::publisher::{Progress, Publisher};
+use crate::runtime::takeover::Position;
+use crate::runtime::{Error, Feed, Ports, part};
+use crate::spawner::Task;
+use crate::store::{Acknowledged, ErrorKind, Store};
+
+mod recover;
+mod turn;
+
+/// What all shards of a service share.
+pub(crate) struct Service<C: Context, S> {
+    pub(crate) context: Arc<C>,
+    pub(crate) store: Arc<S>,
+    pub(crate) ports: Ports,
+    pub(crate) partitions: i32,
+    pub(crate) writer: Writer,
+    pub(crate) feed: Feed,
+    pub(crate) health: Health,
+    pub(crate) handover: Handover,
+}
+
+/// Why a shard ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to stop.
+    Shutdown,
+    /// Another owner has taken it.
+    Fenced,
+}
+
+/// Why a shard's consumer stopped.
+#[derive(Debug)]
+enum Halt {
+    Shutdown,
+    Fenced,
+    /// It must not go on until a person acts.
+    Broken(Error),
+    /// Its publisher must not go on, so its messages would never leave.
+    PublisherBroken(Error),
+}
+
+/// What a new owner found and checked.
+#[derive(Debug)]
+pub(crate) struct Takeover {
+    pub(crate) grant: Grant,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) acknowledged: Vec<Acknowledged>,
+}
+
+/// The consumer of one shard.
+pub(crate) struct Shard<C: Context, S> {
+    service: Arc<Service<C, S>>,
+    grant: Grant,
+    progress: Arc<Progress>,
+    /// The committed cursors, as this owner knows them.
+    cursors: BTreeMap<Arc<str>, i64>,
+    intake: Intake<C::Message>,
+    /// Why a reader ended, found while a batch was still to be committed.
+    broken_reader: Option<Error>,
+    /// Whether the context's follow-up may have work.
+    follow_up: bool,
+    pruned_at: Timestamp,
+    backoff: Backoff,
+    health_part: String,
+}
+
+type PublisherEnd = oneshot::Receiver<Result<(), Error>>;
+
+/// What the shard does next.
+enum Step<M> {
+    Stop,
+    PublisherEnded(Error),
+    Batch(Result<Vec<Item<M>>, Error>),
+    /// A turn without messages: follow-up work, or acknowledgements to commit.
+    Empty,
+}
+
+/// Runs a shard with its publisher until `stop` or until it is fenced.
+///
+/// A shard that must not go on stays here, not ready, with its publisher still at work.
+pub(crate) async fn run<C: Context, S: Store<C>>(
+    service: Arc<Service<C, S>>,
+    takeover: Takeover,
+    stop: CancellationToken,
+) -> End {
+    let progress = Arc::new(Progress::default());
+    let publisher_stop = CancellationToken::new();
+    let (publishing, mut publisher) = spawn_publisher(
+        &service,
+        &takeover,
+        Arc::clone(&progress),
+        publisher_stop.clone(),
+    );
+    let mut shard = Shard::new(service, &takeover, progress);
+    let end = match shard.work(&stop, &mut publisher).await {
+        Halt::Shutdown => End::Shutdown,
+        Halt::Fenced => End::Fenced,
+        Halt::Broken(error) => {
+            shard.give_up(&error);
+            shard.commit_acknowledgements(&stop, &mut publisher).await
+        }
+        Halt::PublisherBroken(error) => {
+            shard.give_up(&error);
+            stop.cancelled().await;
+            End::Shutdown
+        }
+    };
+    if end == End::Shutdown {
+        publisher_stop.cancel();
+        // An end by panic is as good as any here: what was not acknowledged is in the table.
+        let _ = publishing.join().await;
+        shard.commit_acknowledged().await;
+    }
+    shard.forget_health();
+    end
+}
+
+/// Starts the publisher; the receiver hears why it ended, or nothing if it panicked.
+fn spawn_publisher<C: Context, S: Store<C>>(
+    service: &Arc<Service<C, S>>,
+    takeover: &Takeover,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> (Task, PublisherEnd) {
+    let publisher = Publisher::new(
+        Arc::clone(service),
+        takeover.grant.shard,
+        progress,
+        takeover.acknowledged.clone(),
+        stop,
+    );
+    let (sender, ended) = oneshot::channel();
+    let work = async move {
+        // The shard has gone if nobody listens; then nobody needs to know.
+        let _ = sender.send(publisher.run().await);
+    };
+    (
+        service.ports.spawner.spawn("publisher", Box::pin(work)),
+        ended,
+    )
+}
+
+impl<C: Context, S: Store<C>> Shard<C, S> {
+    fn new(service: Arc<Service<C, S>>, takeover: &Takeover, progress: Arc<Progress>) -> Self {
+        let shard = takeover.grant.shard;
+        let intake = Intake::start(&service, shard, &takeover.positions);
+        let health_part = part(shard, "turn");
+        service.health.set(&health_part, Condition::Running);
+        Self {
+            grant: takeover.grant,
+            progress,
+            cursors: cursors(&takeover.positions),
+            intake,
+            broken_reader: None,
+            follow_up: true,
+            pruned_at: service.ports.clock.now(),
+            backoff: BACKOFF.start(),
+            health_part,
+            service,
+        }
+    }
+
+    async fn work(&mut self, stop: &CancellationToken, publisher: &mut PublisherEnd) -> Halt {
+        loop {
+            let done = match self.next_step(stop, publisher).await {
+                Step::Stop => return Halt::Shutdown,
+                Step::PublisherEnded(error) => return Halt::PublisherBroken(error),
+                Step::Batch(Err(error)) => return Halt::Broken(error),
+                Step::Batch(Ok(items)) => {
+                    let items = self.fill_up(items);
+                    self.process(items, stop).await
+                }
+                Step::Empty => self.process(Vec::new(), stop).await,
+            };
+            if let Err(halt) = done {
+                return halt;
+            }
+        }
+    }
+
+    async fn next_step(
+        &mut self,
+        stop: &CancellationToken,
+        publisher: &mut PublisherEnd,
+    ) -> Step<C::Message> {
+        if let Some(error) = self.broken_reader.take() {
+            return Step::Batch(Err(error));
+        }
+        let paused = self.backlog() > OUTBOX_ROWS_MAX;
+        let clock = &self.service.ports.clock;
+        let acknowledged = async {
+            self.progress.available().await;
+            if !paused {
+                clock.sleep(DELETE_ALONE_AFTER).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Step::Stop,
+            ended = publisher => Step::PublisherEnded(publisher_ended(ended)),
+            batch = self.intake.next(), if !paused => Step::Batch(batch),
+            () = std::future::ready(()), if self.follow_up && !paused => Step::Empty,
+            () = acknowledged => Step::Empty,
+        }
+    }
+
+    /// Adds batches that are there already, up to the limit of a turn.
+    fn fill_up(&mut self, mut items: Vec<Item<C::Message>>) -> Vec<Item<C::Message>> {
+        while items.len() < TURN_RECORDS_MAX {
+            match self.intake.ready() {
+                Some(Ok(more)) => items.extend(more),
+                Some(Err(error)) => {
+                    self.broken_reader = Some(error);
+                    break;
+                }
+                None => break,
+            }
+        }
+        items
+    }
+
+    /// Tells the operator that this shard's consumer has stopped.
+    fn give_up(&self, error: &Error) {
+        tracing::error!(shard = self.grant.shard.0, %error, "shard stopped until an operator acts");
+        self.report(Condition::Stopped {
+            reason: error.to_string(),
+        });
+    }
+
+    /// While the consumer is stopped the publisher goes on, for rows that other shards write.
+    async fn commit_acknowledgements(
+        &mut self,
+        stop: &CancellationToken,
+        publisher: &mut PublisherEnd,
+    ) -> End {
+        let progress = Arc::clone(&self.progress);
+        loop {
+            let clock = Arc::clone(&self.service.ports.clock);
+            let acknowledged = async {
+                progress.available().await;
+                clock.sleep(DELETE_ALONE_AFTER).await;
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return End::Shutdown,
+                ended = &mut *publisher => {
+                    self.give_up(&publisher_ended(ended));
+                    stop.cancelled().await;
+                    return End::Shutdown;
+                }
+                () = acknowledged => {
+                    if self.commit_acknowledged().await == Some(ErrorKind::Fenced) {
+                        return End::Fenced;
+                    }
+                }
+            }
+        }
+    }
+
+    fn backlog(&self) -> i64 {
+        self.service
+            .handover
+            .slot(self.grant.shard)
+            .map_or(0, |slot| slot.backlog())
+    }
+
+    async fn stall(&mut self, reason: &str, stop: &CancellationToken) {
+        self.report(Condition::Stalled {
+            reason: reason.to_owned(),
+        });
+        let wait = self.backoff.next(self.service.ports.ids.random());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.service.ports.clock.sleep(wait) => {}
+        }
+    }
+
+    fn report(&self, condition: Condition) {
+        self.service.health.set(&self.health_part, condition);
+    }
+
+    fn forget_health(&self) {
+        let shard = self.grant.shard;
+        let topics = self
+            .service
+            .context
+            .inputs()
+            .iter()
+            .map(|input| input.topic);
+        for room in topics.chain(["turn", "publisher"]) {
+            self.service.health.remove(&part(shard, room));
+        }
+    }
+}
+
+fn cursors(positions: &[Position]) -> BTreeMap<Arc<str>, i64> {
+    positions
+        .iter()
+        .map(|position| (Arc::clone(&position.topic), position.next))
+        .collect()
+}
+
+fn publisher_ended(ended: Result<Result<(), Error>, oneshot::error::RecvError>) -> Error {
+    match ended {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) | Err(_) => Error::Defect {
+            what: "a publisher".to_owned(),
+        },
+    }
+}
