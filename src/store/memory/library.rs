@@ -6,6 +6,7 @@ use super::refuse;
 use crate::clock::Timestamp;
 use crate::context::ContentHash;
 use crate::limits;
+use crate::log::Record;
 use crate::shard::{Epoch, ShardId};
 use crate::store::{
     Acknowledged, AggregateKey, Claimed, Conflict, Cursor, CursorMove, Effects, Error, ErrorKind,
@@ -105,24 +106,18 @@ impl Library {
         from: Sequence,
         bytes_max: usize,
     ) -> Vec<OutboxRow> {
-        let mut bytes = 0;
-        self.outbox
-            .range((partition, from)..)
-            .take_while(|((owner, _), _)| *owner == partition)
-            .take_while(|(_, batch)| {
-                let first = bytes == 0;
-                bytes += batch
-                    .records
-                    .iter()
-                    .map(|record| record.size())
-                    .sum::<usize>();
-                first || bytes <= bytes_max
-            })
-            .map(|((_, sequence), batch)| OutboxRow {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for ((owner, sequence), batch) in self.outbox.range((partition, from)..) {
+            bytes += batch.records.iter().map(Record::size).sum::<usize>();
+            if *owner != partition || (bytes > bytes_max && !rows.is_empty()) {
+                break;
+            }
+            rows.push(OutboxRow {
                 sequence: *sequence,
                 batch: batch.clone(),
-            })
-            .collect()
+            });
+        }
+        rows
     }
 
     pub(super) fn parked(&self) -> Vec<Parked> {

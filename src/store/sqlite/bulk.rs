@@ -33,7 +33,8 @@
 //! }
 //! ```
 //!
-//! `CROSS JOIN` keeps SQLite from turning the join round and reading the whole table.
+//! `CROSS JOIN` keeps SQLite from turning the join round and reading the whole table. `json_each`
+//! has columns of its own (`key`, `id`, `type`, `path`, ...): qualify yours where they meet.
 
 use serde::Serialize;
 use sqlx::error::BoxDynError;

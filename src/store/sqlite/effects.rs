@@ -122,16 +122,17 @@ async fn save_conflicts(
     .await
 }
 
+/// Removes the oldest entries. The outer range keeps SQLite from looking at all the others.
 fn prune_inbox(script: &mut Script, shard: ShardId, horizon: Timestamp) {
     script.add(
-        "DELETE FROM inbox WHERE (shard, message_type, key, id) IN (
-             SELECT shard, message_type, key, id FROM inbox
+        "DELETE FROM inbox WHERE shard = ? AND at < ? AND (message_type, key, id) IN (
+             SELECT message_type, key, id FROM inbox
              WHERE shard = ? AND at < ? ORDER BY at LIMIT ?)",
         |values| {
-            values
-                .push(shard.0)
-                .push(horizon.0)
-                .push(limits::INBOX_PRUNE_ROWS);
+            for _ in 0..2 {
+                values.push(shard.0).push(horizon.0);
+            }
+            values.push(limits::INBOX_PRUNE_ROWS);
         },
     );
 }

@@ -17,6 +17,7 @@ use super::{
     Store, Tables, outbox,
 };
 use crate::context::Context;
+use crate::log::Record;
 use crate::shard::{Epoch, ShardId};
 
 pub mod bulk;
@@ -184,7 +185,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
             let records: Vec<u8> = row.try_get("records").map_err(failed)?;
             let records = outbox::decode(records.into())
                 .map_err(|source| Error::new(ErrorKind::Fatal, OPERATION, source))?;
-            bytes += records.iter().map(|record| record.size()).sum::<usize>();
+            bytes += records.iter().map(Record::size).sum::<usize>();
             if bytes > bytes_max && !rows.is_empty() {
                 break;
             }

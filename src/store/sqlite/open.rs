@@ -8,7 +8,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection};
 
-use super::error::{self, CORRUPT, NOTADB};
+use super::error::{self, CANTOPEN, CORRUPT, NOTADB};
 use crate::limits;
 use crate::store::{Error, ErrorKind};
 
@@ -22,7 +22,8 @@ const CONTEXT_VERSION_MIN: i64 = 1_000;
 pub(super) async fn writer(path: &Path, context: &Migrator) -> Result<SqlitePool, Error> {
     let migrations = merged(path, context)?;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| failed(path, sqlx::Error::Io(source)))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| refused(path, &format!("its folder cannot be made: {source}")))?;
     }
     let options = options(path)
         .create_if_missing(true)
@@ -76,7 +77,7 @@ fn merged(path: &Path, context: &Migrator) -> Result<Migrator, Error> {
     if let Some(stray) = context.iter().find(|m| m.version < CONTEXT_VERSION_MIN) {
         return Err(refused(
             path,
-            format!(
+            &format!(
                 "context migration {} lies in the library's range; number it from {CONTEXT_VERSION_MIN} up",
                 stray.version
             ),
@@ -106,20 +107,20 @@ fn not_migrated(path: &Path, source: MigrateError) -> Error {
     match source {
         MigrateError::VersionMissing(version) => refused(
             path,
-            format!(
+            &format!(
                 "it was written by a newer version of this program (migration {version}); run that version"
             ),
         ),
         MigrateError::VersionMismatch(version) => refused(
             path,
-            format!(
+            &format!(
                 "its migration {version} is not this program's; it belongs to another service or version"
             ),
         ),
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
             failed(path, source)
         }
-        other => refused(path, other.to_string()),
+        other => refused(path, &other.to_string()),
     }
 }
 
@@ -127,16 +128,16 @@ fn failed(path: &Path, source: sqlx::Error) -> Error {
     match error::result_code(&source) {
         Some(NOTADB) => refused(
             path,
-            "it is not a SQLite database; move it away or name another file".to_owned(),
+            "it is not a SQLite database; move it away or name another file",
         ),
         Some(CORRUPT) => damaged(path, &source.to_string()),
+        Some(CANTOPEN) => refused(
+            path,
+            "it cannot be opened; check the path and its permissions",
+        ),
         _ => {
-            let kind = error::error("open", source);
-            Error::new(
-                kind.kind,
-                "open",
-                format!("{}: {}", path.display(), kind.source),
-            )
+            let Error { kind, source, .. } = error::error("open", source);
+            Error::new(kind, "open", format!("{}: {source}", path.display()))
         }
     }
 }
@@ -145,11 +146,11 @@ fn damaged(path: &Path, damage: &str) -> Error {
     let damage = damage.replace('\n', "; ");
     refused(
         path,
-        format!("it is damaged ({damage}); restore it from a backup"),
+        &format!("it is damaged ({damage}); restore it from a backup"),
     )
 }
 
-fn refused(path: &Path, why: String) -> Error {
+fn refused(path: &Path, why: &str) -> Error {
     Error::new(
         ErrorKind::Fatal,
         "open",

@@ -85,10 +85,10 @@ async fn seen(
         .map(|key| (&key.message_type, &key.key, &key.id));
     let parked = aggregates.iter().map(|key| (&key.kind, &key.id));
     let rows = sqlx::query(
-        "SELECT message_type, key, id, content
+        "SELECT inbox.message_type, inbox.key, inbox.id, inbox.content
          FROM json_each($2) AS wanted
-         CROSS JOIN inbox ON shard = $1 AND message_type = wanted.value ->> 0
-                         AND key = wanted.value ->> 1 AND id = wanted.value ->> 2
+         CROSS JOIN inbox ON inbox.shard = $1 AND inbox.message_type = wanted.value ->> 0
+                         AND inbox.key = wanted.value ->> 1 AND inbox.id = wanted.value ->> 2
          UNION ALL
          SELECT wanted.value ->> 0, NULL, wanted.value ->> 1, NULL
          FROM json_each($3) AS wanted
