@@ -1,1 +1,91 @@
-//! The contract suite of the `Lease` port.
+//! The contract suite of the [`Lease`] port: one function per rule, each over leases that nobody
+//! has acquired yet. Every adapter runs those that it can show.
+//!
+//! A broken rule panics with what was expected.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a panic is how a rule reports"
+)]
+
+use std::collections::BTreeMap;
+
+use super::{Grant, Lease};
+use crate::shard::{Epoch, ShardId};
+
+const PARTITIONS: i32 = 4;
+
+/// A holder alone gets every shard once, and keeps them by renewing.
+pub async fn a_lone_holder_owns_every_shard(lease: &impl Lease) {
+    let grants = lease.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(shards(&grants), [0, 1, 2, 3]);
+    assert_eq!(lease.acquire(PARTITIONS).await.unwrap(), []);
+    let renewal = lease.renew(&grants).await.unwrap();
+    assert_eq!(renewal.kept, grants);
+    assert_eq!((renewal.lost, renewal.surrender), (vec![], vec![]));
+}
+
+/// Every acquisition of a shard has a higher epoch than all before it.
+pub async fn epochs_rise_with_each_acquisition(lease: &impl Lease) {
+    let mut last: BTreeMap<ShardId, Epoch> = BTreeMap::new();
+    for _ in 0..3 {
+        let grants = lease.acquire(PARTITIONS).await.unwrap();
+        assert_eq!(shards(&grants), [0, 1, 2, 3]);
+        for grant in &grants {
+            let before = last.insert(grant.shard, grant.epoch);
+            assert!(grant.epoch > before.unwrap_or_default());
+        }
+        lease.release(&grants).await.unwrap();
+    }
+}
+
+/// A shard given up is free; the others stay.
+pub async fn a_released_shard_is_free_again(lease: &impl Lease) {
+    let grants = lease.acquire(PARTITIONS).await.unwrap();
+    lease.release(&grants[1..2]).await.unwrap();
+    let renewal = lease.renew(&grants).await.unwrap();
+    assert_eq!(shards(&renewal.kept), [0, 2, 3]);
+    assert_eq!(shards(&renewal.lost), [1]);
+    assert_eq!(shards(&lease.acquire(PARTITIONS).await.unwrap()), [1]);
+}
+
+/// A grant of an earlier acquisition is lost, although the shard is held again; giving it up takes
+/// nothing away.
+pub async fn an_older_grant_is_lost(lease: &impl Lease) {
+    let old = lease.acquire(PARTITIONS).await.unwrap();
+    lease.release(&old).await.unwrap();
+    let new = lease.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(lease.renew(&old).await.unwrap().lost, old);
+    lease.release(&old).await.unwrap();
+    assert_eq!(lease.renew(&new).await.unwrap().kept, new);
+}
+
+/// Two holders never hold the same shard, and share them fairly once the first gives up what it
+/// is asked to.
+pub async fn two_holders_share_the_shards(first: &impl Lease, second: &impl Lease) {
+    let all = first.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(second.acquire(PARTITIONS).await.unwrap(), []);
+    let renewal = first.renew(&all).await.unwrap();
+    assert_eq!((renewal.kept.len(), renewal.surrender.len()), (4, 2));
+    first.release(&renewal.surrender).await.unwrap();
+    // What was given up goes to the one that is short of shards.
+    assert_eq!(first.acquire(PARTITIONS).await.unwrap(), []);
+    let taken = second.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(shards(&taken), shards_sorted(&renewal.surrender));
+    for grant in &taken {
+        let before = all.iter().find(|old| old.shard == grant.shard).unwrap();
+        assert!(grant.epoch > before.epoch);
+    }
+    assert_eq!(first.renew(&all).await.unwrap().lost.len(), 2);
+}
+
+fn shards(grants: &[Grant]) -> Vec<i32> {
+    grants.iter().map(|grant| grant.shard.0).collect()
+}
+
+fn shards_sorted(grants: &[Grant]) -> Vec<i32> {
+    let mut shards = shards(grants);
+    shards.sort_unstable();
+    shards
+}
