@@ -12,7 +12,14 @@ use async_trait::async_trait;
 use messaging::clock::SystemClock;
 use messaging::log::Log;
 use messaging::log::contract::Fixture;
+use messaging::log::kafka::{Config, KafkaLog};
 use messaging::log::memory::MemoryLog;
+use messaging::server::bind;
+use rskafka::client::ClientBuilder;
+use rskafka::client::partition::UnknownTopicHandling;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 struct InMemory(MemoryLog);
 
@@ -32,3 +39,55 @@ impl Fixture for InMemory {
 }
 
 messaging::log_contract!(memory, super::in_memory);
+
+/// The rskafka adapter against the embedded log, over a real socket and real files.
+struct OverKafka {
+    log: KafkaLog,
+    address: String,
+    _server: JoinSet<()>,
+    _dir: TempDir,
+}
+
+async fn over_kafka() -> OverKafka {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = bind("--listen-log", "127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let embedded = embedded::log::Log::open(embedded::log::Config::new(dir.path())).unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        embedded
+            .serve(listener, CancellationToken::new())
+            .await
+            .unwrap();
+    });
+    OverKafka {
+        log: KafkaLog::new(Config {
+            bootstrap: vec![address.clone()],
+            client_id: "contract".to_owned(),
+        }),
+        address,
+        _server: server,
+        _dir: dir,
+    }
+}
+
+#[async_trait]
+impl Fixture for OverKafka {
+    fn log(&self) -> &dyn Log {
+        &self.log
+    }
+
+    async fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let client = ClientBuilder::new(vec![self.address.clone()])
+            .build()
+            .await
+            .unwrap();
+        let partition = client
+            .partition_client(topic, partition, UnknownTopicHandling::Error)
+            .await
+            .unwrap();
+        partition.delete_records(offset, 1_000).await.unwrap();
+    }
+}
+
+messaging::log_contract!(kafka, super::over_kafka);
