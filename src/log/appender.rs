@@ -169,3 +169,263 @@ fn next_batch(waiting: &mut std::iter::Peekable<impl Iterator<Item = Waiting>>) 
     }
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::log::memory::{AppendFault, MemoryLog};
+    use crate::log::{Batch, Bounds, ReadLimit};
+    use crate::spawner::TokioSpawner;
+
+    const TOPIC: &str = "orders";
+
+    /// A log that lets appends through one by one and notes how many records each had.
+    struct Gated {
+        log: MemoryLog,
+        gate: Semaphore,
+        sizes: Mutex<Vec<usize>>,
+    }
+
+    #[async_trait]
+    impl Log for Gated {
+        async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
+            self.log.create_topic(topic, partitions).await
+        }
+
+        async fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
+            self.log.partitions(topic).await
+        }
+
+        async fn append(
+            &self,
+            topic: &str,
+            partition: i32,
+            records: Vec<Record>,
+        ) -> Result<i64, Error> {
+            self.sizes.lock().unwrap().push(records.len());
+            self.gate.acquire().await.unwrap().forget();
+            self.log.append(topic, partition, records).await
+        }
+
+        async fn read(
+            &self,
+            topic: &str,
+            partition: i32,
+            from: i64,
+            limit: ReadLimit,
+        ) -> Result<Batch, Error> {
+            self.log.read(topic, partition, from, limit).await
+        }
+
+        async fn bounds(&self, topic: &str, partition: i32) -> Result<Bounds, Error> {
+            self.log.bounds(topic, partition).await
+        }
+    }
+
+    type Calls = JoinSet<Result<i64, Arc<Error>>>;
+
+    struct Bench {
+        log: Arc<Gated>,
+        appender: Appender,
+        calls: Calls,
+    }
+
+    impl Bench {
+        async fn new(partitions: i32) -> Self {
+            let log = Arc::new(Gated {
+                log: MemoryLog::new(Arc::new(SystemClock)),
+                gate: Semaphore::new(0),
+                sizes: Mutex::default(),
+            });
+            log.create_topic(TOPIC, partitions).await.unwrap();
+            let port: Arc<dyn Log> = Arc::clone(&log) as _;
+            Self {
+                appender: Appender::new(port, TOPIC, partitions, &TokioSpawner),
+                log,
+                calls: JoinSet::new(),
+            }
+        }
+
+        /// Starts calls for these values and waits until their records are queued.
+        async fn call(&mut self, values: impl IntoIterator<Item = Bytes>) {
+            for value in values {
+                let before = self.queued();
+                let appender = self.appender.clone();
+                self.calls
+                    .spawn(async move { appender.append(record(value)).await });
+                self.until(|bench| bench.queued() == before + 1).await;
+            }
+        }
+
+        /// Starts an append that stays in flight until the gate opens.
+        async fn occupy(&mut self) {
+            let appender = self.appender.clone();
+            self.calls
+                .spawn(async move { appender.append(record("first")).await });
+            self.until(|bench| bench.sizes().len() == 1).await;
+        }
+
+        fn queued(&self) -> usize {
+            let queue = &self.appender.shared.queues[0];
+            queue.max_capacity() - queue.capacity()
+        }
+
+        fn sizes(&self) -> Vec<usize> {
+            self.log.sizes.lock().unwrap().clone()
+        }
+
+        /// Lets the other tasks of this thread run until the condition holds.
+        async fn until(&self, condition: impl Fn(&Self) -> bool) {
+            for _ in 0..10_000 {
+                if condition(self) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            panic!("the condition never held");
+        }
+
+        async fn outcomes(&mut self) -> Vec<Result<i64, Arc<Error>>> {
+            self.log.gate.add_permits(1_000);
+            let mut outcomes = Vec::new();
+            while let Some(outcome) = self.calls.join_next().await {
+                outcomes.push(outcome.unwrap());
+            }
+            outcomes
+        }
+    }
+
+    fn record(value: impl Into<Bytes>) -> Record {
+        Record {
+            key: None,
+            value: Some(value.into()),
+            headers: Vec::new(),
+            timestamp: Timestamp(0),
+        }
+    }
+
+    fn numbers(count: usize) -> impl Iterator<Item = Bytes> {
+        (0..count).map(|number| Bytes::from(number.to_string()))
+    }
+
+    #[tokio::test]
+    async fn what_arrives_during_an_append_goes_together_with_the_next() {
+        let mut bench = Bench::new(1).await;
+        bench.occupy().await;
+        bench.call(numbers(50)).await;
+        let mut offsets: Vec<_> = bench
+            .outcomes()
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(bench.sizes(), [1, 50]);
+        offsets.sort_unstable();
+        assert_eq!(offsets, (0..=50).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn every_caller_gets_its_own_records_offset() {
+        let bench = Bench::new(4).await;
+        bench.log.gate.add_permits(1_000);
+        let calls = (0..200).map(|number: u32| {
+            let record = Record {
+                key: Some(Bytes::from(number.to_string())),
+                ..record(number.to_string())
+            };
+            let append = bench.appender.append(record.clone());
+            async move { (record, append.await.unwrap()) }
+        });
+        for (record, offset) in futures::future::join_all(calls).await {
+            let partition = partition_of(record.key.as_deref().unwrap(), 4);
+            let found = &bench.log.log.records(TOPIC, partition)[usize::try_from(offset).unwrap()];
+            assert_eq!(found.record, record);
+        }
+    }
+
+    #[tokio::test]
+    async fn records_stand_in_the_order_of_their_calls() {
+        let mut bench = Bench::new(1).await;
+        bench.occupy().await;
+        bench.call(numbers(20)).await;
+        bench.outcomes().await;
+        let values = bench.log.log.records(TOPIC, 0).into_iter().skip(1);
+        let values: Vec<_> = values.map(|found| found.record.value.unwrap()).collect();
+        assert_eq!(values, numbers(20).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn one_append_stays_below_the_byte_limit() {
+        let mut bench = Bench::new(1).await;
+        bench.occupy().await;
+        let third = Bytes::from(vec![0; limits::APPEND_BYTES_MAX / 3]);
+        let whole = Bytes::from(vec![0; limits::APPEND_BYTES_MAX]);
+        bench
+            .call([&third, &third, &whole, &third, &third, &third, &third].map(Bytes::clone))
+            .await;
+        assert!(bench.outcomes().await.iter().all(Result::is_ok));
+        assert_eq!(bench.sizes(), [1, 2, 1, 3, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_reaches_everybody_in_the_batch_and_nobody_else() {
+        let mut bench = Bench::new(1).await;
+        bench.occupy().await;
+        bench.call(numbers(2)).await;
+        bench.log.gate.add_permits(1);
+        bench.calls.join_next().await.unwrap().unwrap().unwrap();
+        bench.until(|bench| bench.sizes() == [1, 2]).await;
+        bench.call(numbers(3)).await;
+
+        bench.log.log.fail_append(AppendFault::AcknowledgementLost);
+        let outcomes = bench.outcomes().await;
+        let errors: Vec<_> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.as_ref().err())
+            .collect();
+        assert_eq!((outcomes.len(), errors.len()), (5, 2));
+        assert!(Arc::ptr_eq(errors[0], errors[1]));
+        assert_eq!(errors[0].kind, ErrorKind::Ambiguous);
+    }
+
+    #[tokio::test]
+    async fn whoever_gave_up_is_not_appended() {
+        let mut bench = Bench::new(1).await;
+        bench.occupy().await;
+        let mut left = JoinSet::new();
+        std::mem::swap(&mut bench.calls, &mut left);
+        bench.call(numbers(5)).await;
+        bench.calls.shutdown().await;
+        std::mem::swap(&mut bench.calls, &mut left);
+        bench.call([Bytes::from_static(b"stayed")]).await;
+
+        bench.outcomes().await;
+        assert_eq!(bench.sizes(), [1, 1]);
+        let last = bench.log.log.records(TOPIC, 0).pop().unwrap().record;
+        assert_eq!(last, record("stayed"));
+    }
+
+    #[tokio::test]
+    async fn the_tasks_end_with_the_last_clone() {
+        let Bench { log, appender, .. } = Bench::new(3).await;
+        let clone = appender.clone();
+        drop(appender);
+        assert_eq!(Arc::strong_count(&log), 4);
+        drop(clone);
+        for _ in 0..10_000 {
+            if Arc::strong_count(&log) == 1 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("a worker outlived its appender");
+    }
+}

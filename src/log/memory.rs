@@ -370,3 +370,91 @@ impl MemoryLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock::{SystemClock, Timestamp};
+
+    async fn log_with(values: &[&'static str]) -> MemoryLog {
+        let log = MemoryLog::new(Arc::new(SystemClock));
+        log.create_topic("t", 1).await.unwrap();
+        for value in values {
+            log.append("t", 0, vec![record(value)]).await.unwrap();
+        }
+        log
+    }
+
+    fn record(value: &'static str) -> Record {
+        Record {
+            key: None,
+            value: Some(Bytes::from_static(value.as_bytes())),
+            headers: Vec::new(),
+            timestamp: Timestamp(0),
+        }
+    }
+
+    fn content(log: &MemoryLog) -> Vec<(i64, Bytes)> {
+        let records = log.records("t", 0).into_iter();
+        records
+            .map(|found| (found.offset, found.record.value.unwrap()))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_lost_tail_gives_its_offsets_out_again() {
+        let log = log_with(&["a", "b", "c"]).await;
+        log.truncate_tail("t", 0, 2);
+        assert_eq!(log.append("t", 0, vec![record("d")]).await.unwrap(), 1);
+        assert_eq!(content(&log), [(0, "a".into()), (1, "d".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_gap_uses_up_offsets() {
+        let log = log_with(&["a"]).await;
+        log.leave_gap("t", 0, 3);
+        assert_eq!(log.append("t", 0, vec![record("b")]).await.unwrap(), 4);
+        let limit = ReadLimit {
+            bytes_max: 1_000,
+            wait_max: std::time::Duration::ZERO,
+        };
+        let batch = log.read("t", 0, 1, limit).await.unwrap();
+        assert_eq!((batch.records[0].offset, batch.high_watermark), (4, 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn append_faults_do_what_they_say() {
+        for (fault, outcome, copies) in [
+            (AppendFault::FailBefore, Err(ErrorKind::Retry), 0),
+            (
+                AppendFault::AcknowledgementLost,
+                Err(ErrorKind::Ambiguous),
+                1,
+            ),
+            (AppendFault::Twice, Ok(1), 2),
+            (AppendFault::Hang, Err(ErrorKind::Ambiguous), 0),
+        ] {
+            let log = log_with(&[]).await;
+            log.fail_append(fault);
+            let found = log.append("t", 0, vec![record("a")]).await;
+            assert_eq!(found.map_err(|error| error.kind), outcome, "{fault:?}");
+            assert_eq!(content(&log).len(), copies, "{fault:?}");
+            assert!(log.append("t", 0, vec![record("b")]).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_waiting_read_notices_that_the_log_went_down() {
+        let log = log_with(&[]).await;
+        let limit = ReadLimit {
+            bytes_max: 1_000,
+            wait_max: std::time::Duration::from_secs(3_600),
+        };
+        let (read, ()) = tokio::join!(log.read("t", 0, 0, limit), async { log.set_down(true) });
+        assert_eq!(read.unwrap_err().kind, ErrorKind::Retry);
+        log.set_down(false);
+        assert!(log.bounds("t", 0).await.is_ok());
+    }
+}
