@@ -9,5 +9,6 @@ mod clock;
 mod error;
 mod files;
 pub mod log;
+pub mod registry;
 
 pub use error::Error;

@@ -1,4 +1,5 @@
 //! A log and a registry on a free port of this machine, in a directory of their own.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -50,4 +51,13 @@ impl Server {
         self.shutdown.cancel();
         self.served.await.unwrap().unwrap();
     }
+}
+
+/// A plain connection to a server.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test owns its sockets and tasks"
+)]
+pub(crate) async fn connect(addr: SocketAddr) -> tokio::net::TcpStream {
+    tokio::net::TcpStream::connect(addr).await.unwrap()
 }

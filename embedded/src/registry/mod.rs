@@ -1,0 +1,89 @@
+//! The schema registry: Confluent's REST API over one file, Avro only.
+//!
+//! `http` maps paths to the calls of `store`, `store` keeps subjects, versions and settings in a
+//! journal, `schema` reads Avro schemas and `compatibility` compares them; `failure` holds
+//! Confluent's error codes.
+
+mod compatibility;
+mod failure;
+mod http;
+mod schema;
+mod state;
+mod store;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::store::Store;
+pub use crate::Error;
+use crate::files::lock::DirLock;
+use crate::files::real::RealFiles;
+
+/// How long requests may take to finish when the registry is shut down.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Settings of a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The directory that holds everything; created when missing, one process at a time.
+    pub data_dir: PathBuf,
+}
+
+impl Config {
+    /// A registry kept in this directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+        }
+    }
+}
+
+/// A recovered registry, ready to be served. Holds the lock of its directory until dropped.
+#[derive(Debug)]
+pub struct Registry {
+    store: Arc<Store>,
+    _lock: DirLock,
+}
+
+impl Registry {
+    /// Locks the directory and reads the journal; a torn entry at its end is cut off. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if another process has the directory, [`Error::Corrupt`] if something
+    /// acknowledged is damaged or missing (nothing is changed then), [`Error::Io`].
+    pub fn open(config: Config) -> Result<Self, Error> {
+        let lock = DirLock::acquire(&config.data_dir)?;
+        let store = Arc::new(Store::open(Arc::new(RealFiles), &config.data_dir)?);
+        Ok(Self { store, _lock: lock })
+    }
+
+    /// Serves the REST API until `shutdown`, then lets requests finish and returns within
+    /// seconds. What was acknowledged is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Listener`] if the listener cannot be used.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error> {
+        let listen = |source| Error::Listener { source };
+        listener.set_nonblocking(true).map_err(listen)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen)?;
+        let serving = axum::serve(listener, http::routes(Arc::clone(&self.store)))
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let too_long = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(DRAIN_MAX).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => served.map_err(listen),
+            () = too_long => Ok(()),
+        }
+    }
+}
