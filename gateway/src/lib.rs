@@ -1,1 +1,242 @@
-//! stub
+//! The public edge of the store.
+//!
+//! Commands are checked, encoded and appended to the log; the answer follows the log's
+//! acknowledgement. Queries go to the service that owns the data. The gateway keeps no state, so
+//! any number of them can stand side by side.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `request` | requests as commands, every invalid field at once (pure) |
+//! | `commands` | into the log, with retries inside the caller's deadline |
+//! | `outcome` | `wait_for`: what becomes of an order |
+//! | `placing` | `PlaceOrder` and the `PlaceOrders` stream |
+//! | `queries` | the services behind, with deadlines |
+//! | `order_service`, `inventory_service` | the gRPC services |
+//! | `preparation` | topics and schemas, in the background |
+//! | `wiring` | the adapters |
+
+use std::error::Error as StdError;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use contracts::proto::inventory_service_server::InventoryServiceServer;
+use contracts::proto::order_service_server::OrderServiceServer;
+use messaging::clock::Clock;
+use messaging::config::{LogArgs, RegistryArgs};
+use messaging::health::Health;
+use messaging::ids::Ids;
+use messaging::limits::REQUEST_BYTES_MAX;
+use messaging::log::Log;
+use messaging::log::appender::Appender;
+use messaging::message::Binding;
+use messaging::registry::SchemaRegistry;
+use messaging::server;
+use messaging::spawner::Spawner;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
+use tonic::transport::Channel;
+
+use crate::commands::Commands;
+use crate::inventory_service::Inventory;
+use crate::order_service::Orders;
+use crate::placing::Placing;
+use crate::preparation::Preparation;
+use crate::queries::{OrderQueries, StockQueries};
+
+mod commands;
+mod inventory_service;
+mod limits;
+mod order_service;
+mod outcome;
+mod placing;
+mod preparation;
+mod queries;
+mod request;
+mod wiring;
+
+/// The names that the health service answers for, beside `""`.
+pub const SERVICES: [&str; 2] = ["shop.v1.OrderService", "shop.v1.InventoryService"];
+
+/// What the gateway is told at start.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+
+    /// The schema registry.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
+    /// URL of the order service (gRPC).
+    #[arg(
+        long,
+        env = "SHOP_ORDER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8902"
+    )]
+    pub order: String,
+
+    /// URL of the inventory service (gRPC).
+    #[arg(
+        long,
+        env = "SHOP_INVENTORY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8901"
+    )]
+    pub inventory: String,
+}
+
+/// The world as the gateway sees it.
+#[derive(Clone)]
+pub struct Ports {
+    /// The log that takes the commands.
+    pub log: Arc<dyn Log>,
+    /// The registry of their schemas.
+    pub registry: Arc<dyn SchemaRegistry>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and randomness.
+    pub ids: Arc<dyn Ids>,
+    /// Tasks.
+    pub spawner: Arc<dyn Spawner>,
+    /// The order service.
+    pub order: Channel,
+    /// The inventory service.
+    pub inventory: Channel,
+}
+
+/// What holds for the whole run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Partitions of every topic.
+    pub partitions: i32,
+    /// What to do about schemas that the registry lacks.
+    pub binding: Binding,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A flag's value is no usable URL.
+    #[error("{flag} {url}: not a usable URL: {source}")]
+    Url {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        url: String,
+        /// What is wrong with it.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The server cannot run.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+}
+
+impl Error {
+    fn url(
+        flag: &'static str,
+        url: &str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self::Url {
+            flag,
+            url: url.to_owned(),
+            source: source.into(),
+        }
+    }
+}
+
+/// Serves the public API on `listener` until `shutdown`, then drains.
+///
+/// It serves from the start: what it needs (topics, schemas) is prepared in the background, and
+/// `health` tells how far that is.
+///
+/// # Errors
+/// When an argument is unusable or the listener cannot be served.
+pub async fn run(
+    args: Args,
+    listener: TcpListener,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let options = Options {
+        partitions: args.log.partitions,
+        binding: args.registry.binding(),
+    };
+    serve(wiring::ports(&args)?, options, listener, health, shutdown).await
+}
+
+/// As [`run`], over `ports`.
+///
+/// # Errors
+/// When the listener cannot be served.
+pub async fn serve(
+    ports: Ports,
+    options: Options,
+    listener: TcpListener,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let preparation = Preparation {
+        log: Arc::clone(&ports.log),
+        registry: Arc::clone(&ports.registry),
+        clock: Arc::clone(&ports.clock),
+        ids: Arc::clone(&ports.ids),
+        partitions: options.partitions,
+        binding: options.binding,
+        health: health.clone(),
+    };
+    preparation.announce();
+    let (writable, written) = watch::channel(None);
+    let routes = routes(&ports, options.partitions, written, &health, &shutdown)?;
+    tokio::select! {
+        served = server::serve_grpc(listener, routes, shutdown) => Ok(served?),
+        never = preparation.run(writable) => match never {},
+    }
+}
+
+fn routes(
+    ports: &Ports,
+    partitions: i32,
+    writable: watch::Receiver<Option<Arc<messaging::message::Writer>>>,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<RoutesBuilder, Error> {
+    let appender = |topic| {
+        let log = Arc::clone(&ports.log);
+        let appender = Appender::new(log, topic, partitions, ports.spawner.as_ref());
+        (topic, appender)
+    };
+    let commands = Commands::new(
+        preparation::TOPICS.map(appender).into(),
+        writable,
+        Arc::clone(&ports.clock),
+        Arc::clone(&ports.ids),
+    );
+    let queries = OrderQueries::new(ports.order.clone());
+    let placing = Arc::new(Placing {
+        commands: commands.clone(),
+        queries: queries.clone(),
+        clock: Arc::clone(&ports.clock),
+        ids: Arc::clone(&ports.ids),
+    });
+    let orders = Orders {
+        placing,
+        commands: commands.clone(),
+        queries,
+        shutdown: shutdown.clone(),
+    };
+    let inventory = Inventory {
+        commands,
+        queries: StockQueries::new(ports.inventory.clone()),
+    };
+    let mut routes = server::routes(health, &SERVICES, &[contracts::FILE_DESCRIPTOR_SET])?;
+    routes
+        .add_service(OrderServiceServer::new(orders).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(
+            InventoryServiceServer::new(inventory).max_decoding_message_size(REQUEST_BYTES_MAX),
+        );
+    Ok(routes)
+}

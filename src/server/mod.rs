@@ -16,10 +16,13 @@ mod grpc;
 mod health;
 mod http;
 pub mod layers;
+mod signals;
 
 pub use grpc::{routes, serve_grpc, serve_grpc_within};
 pub use health::{HealthFollower, health_service};
 pub use http::{serve_http, serve_http_within};
+pub use layers::Deadline;
+pub use signals::cancel_on_signal;
 
 /// How long a new connection may take to send the HTTP/2 preface or the head of an HTTP/1 request.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

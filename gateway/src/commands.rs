@@ -1,0 +1,234 @@
+//! Commands into the log: encoded, appended, and accepted once the log has acknowledged them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use messaging::clock::{Clock, Timestamp};
+use messaging::envelope::Envelope;
+use messaging::ids::Ids;
+use messaging::limits;
+use messaging::log::appender::Appender;
+use messaging::log::{self, ErrorKind, Record};
+use messaging::message::{Message, Writer};
+use messaging::status;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::request;
+
+/// Longest `tracestate` that is passed on (W3C Trace Context, section 3.3.1.5).
+const TRACESTATE_LEN_MAX: usize = 512;
+
+/// The way of commands into the log.
+#[derive(Clone)]
+pub(crate) struct Commands {
+    /// By topic.
+    appenders: Arc<HashMap<&'static str, Appender>>,
+    writable: watch::Receiver<Option<Arc<Writer>>>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+/// Who asked: what a command carries beside its content.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    /// The client's, or empty.
+    pub(crate) request_id: String,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+}
+
+impl Commands {
+    /// Commands go through `appenders` (by topic) once `writable` holds the bound schemas: it is
+    /// empty while topics or schemas are not as this program needs them.
+    pub(crate) fn new(
+        appenders: HashMap<&'static str, Appender>,
+        writable: watch::Receiver<Option<Arc<Writer>>>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Self {
+        Self {
+            appenders: Arc::new(appenders),
+            writable,
+            clock,
+            ids,
+        }
+    }
+
+    /// The id that the command's message will have.
+    pub(crate) fn message_id(&self, request_id: &str) -> String {
+        request::message_id(request_id, || self.ids.fresh())
+    }
+
+    /// Appends `command` under `message_id`; returns once the log has acknowledged it.
+    ///
+    /// Failures that may pass are retried until `budget` is used up. A retry after an unknown
+    /// outcome may append the command twice: it has the same id, and consumers deduplicate.
+    ///
+    /// # Errors
+    /// UNAVAILABLE with RetryInfo when the log did not acknowledge in time; the command may
+    /// still be, or come to be, in the log.
+    pub(crate) async fn submit<M: Message>(
+        &self,
+        command: &M,
+        message_id: &str,
+        origin: &Origin,
+        budget: Duration,
+    ) -> Result<(), Status> {
+        let mut failure = None;
+        let appended = self.append(command, message_id, origin, &mut failure);
+        match tokio::time::timeout(budget, appended).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(match failure {
+                Some(error) => status::of_log(&error),
+                None => status::unavailable(
+                    "the log did not acknowledge in time, so the outcome is unknown; repeating \
+                     the same request is safe",
+                ),
+            }),
+        }
+    }
+
+    /// Tries until the log acknowledges or a failure is final; leaves in `failure` the error that
+    /// tells a caller who gives up most: an ambiguous one stays.
+    async fn append<M: Message>(
+        &self,
+        command: &M,
+        message_id: &str,
+        origin: &Origin,
+        failure: &mut Option<Arc<log::Error>>,
+    ) -> Result<(), Status> {
+        let appender = self.appenders.get(M::TOPIC).ok_or_else(status::internal)?;
+        let writer = self.writer().await?;
+        let value = writer
+            .encode(command)
+            .map_err(|error| status::of_codec(&error))?;
+        let record = record(command, message_id, origin, value, self.clock.now());
+        let mut backoff = limits::BACKOFF.start();
+        loop {
+            let error = match appender.append(record.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.kind {
+                ErrorKind::Ambiguous => *failure = Some(error),
+                ErrorKind::Retry | ErrorKind::UnknownTopic => {
+                    failure.get_or_insert(error);
+                }
+                ErrorKind::OutOfRange | ErrorKind::Fatal => return Err(status::of_log(&error)),
+            }
+            self.clock.sleep(backoff.next(self.ids.random())).await;
+        }
+    }
+
+    /// The bound schemas, as soon as there is a way into the log.
+    async fn writer(&self) -> Result<Arc<Writer>, Status> {
+        let mut writable = self.writable.clone();
+        let bound = writable.wait_for(Option::is_some).await;
+        // The sender goes away only when the gateway stops.
+        bound
+            .ok()
+            .and_then(|bound| bound.clone())
+            .ok_or_else(|| status::unavailable("the gateway is shutting down"))
+    }
+}
+
+impl Origin {
+    /// The request id as given, with the trace context of the call's metadata.
+    pub(crate) fn new(request_id: &str, metadata: &MetadataMap) -> Self {
+        let text = |name| {
+            let value = metadata.get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let traceparent = text("traceparent").filter(|value| is_traceparent(value));
+        let tracestate = text("tracestate")
+            .filter(|value| traceparent.is_some() && value.len() <= TRACESTATE_LEN_MAX);
+        Self {
+            request_id: request_id.to_owned(),
+            traceparent,
+            tracestate,
+        }
+    }
+
+    /// The same call's origin of another request.
+    pub(crate) fn of(&self, request_id: &str) -> Self {
+        Self {
+            request_id: request_id.to_owned(),
+            ..self.clone()
+        }
+    }
+}
+
+fn record<M: Message>(
+    command: &M,
+    message_id: &str,
+    origin: &Origin,
+    value: Bytes,
+    now: Timestamp,
+) -> Record {
+    let envelope = Envelope {
+        traceparent: origin.traceparent.clone(),
+        tracestate: origin.tracestate.clone(),
+        ..Envelope::command(
+            message_id.to_owned(),
+            M::TYPE,
+            contracts::source::GATEWAY,
+            command.key(),
+            now,
+        )
+    };
+    Record {
+        key: Some(Bytes::copy_from_slice(command.key().as_bytes())),
+        value: Some(value),
+        headers: envelope.to_headers(),
+        timestamp: now,
+    }
+}
+
+/// `version-traceid-parentid-flags` in hexadecimal (W3C Trace Context, section 3.2.2).
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, len| {
+        part.len() == len
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let mut parts = text.split('-');
+    [2, 32, 16, 2]
+        .into_iter()
+        .all(|len| parts.next().is_some_and(|part| is_hex(part, len)))
+        && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_trace_context_is_passed_on_if_it_is_one() {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("traceparent", TRACE.parse().unwrap());
+        metadata.insert("tracestate", "vendor=1".parse().unwrap());
+        let origin = Origin::new("", &metadata);
+        assert_eq!(origin.traceparent.as_deref(), Some(TRACE));
+        assert_eq!(origin.tracestate.as_deref(), Some("vendor=1"));
+
+        metadata.insert("traceparent", "00-nothing".parse().unwrap());
+        let origin = Origin::new("", &metadata);
+        assert_eq!(origin.traceparent, None);
+        assert_eq!(origin.tracestate, None);
+    }
+
+    #[test]
+    fn trace_parents_are_recognised() {
+        assert!(is_traceparent(TRACE));
+        for bad in ["", "00", &TRACE.to_uppercase(), &format!("{TRACE}-00")] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What commands need before they can be written: topics and schemas. Prepared in the background,
+//! retried for ever, and watched.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use contracts::inventory::InventoryCommand;
+use contracts::order::OrderCommand;
+use contracts::topics;
+use messaging::clock::Clock;
+use messaging::health::{Condition, Health};
+use messaging::ids::Ids;
+use messaging::log::{self, Log};
+use messaging::message::{Binding, Registration, Writer};
+use messaging::registry::{self, SchemaRegistry};
+use messaging::retry::Backoff;
+use tokio::sync::watch;
+
+use crate::limits;
+
+/// The topics that the gateway writes, and so creates.
+pub(crate) const TOPICS: [&str; 2] = [topics::ORDER_COMMANDS, topics::INVENTORY_COMMANDS];
+/// The part of [`Health`] that tells whether the log answers and the topics are as they must be.
+const LOG: &str = "log";
+/// The part of [`Health`] that tells whether the schemas are bound.
+const SCHEMAS: &str = "schemas";
+
+/// Prepares and watches the way into the log.
+pub(crate) struct Preparation {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) registry: Arc<dyn SchemaRegistry>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) partitions: i32,
+    pub(crate) binding: Binding,
+    pub(crate) health: Health,
+}
+
+/// What is wrong with the topics.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    #[error("the log does not show topic {0} yet")]
+    Missing(&'static str),
+    #[error(
+        "topic {topic} has {found} partitions, not {wanted}; start with --partitions {found} \
+         everywhere, or with an empty log"
+    )]
+    Partitions {
+        topic: &'static str,
+        found: i32,
+        wanted: i32,
+    },
+}
+
+impl Preparation {
+    /// Tells the health of both parts before anything was tried.
+    pub(crate) fn announce(&self) {
+        self.health.set(LOG, Condition::Starting);
+        self.health.set(SCHEMAS, Condition::Starting);
+    }
+
+    /// Keeps `writable` true to the state of topics and schemas; runs for ever.
+    ///
+    /// A log that stops answering does not take a bound writer away: appends fail or wait by
+    /// themselves. Topics cut otherwise do: a record would land in the wrong partition.
+    pub(crate) async fn run(&self, writable: watch::Sender<Option<Arc<Writer>>>) -> Infallible {
+        let topics = watch::Sender::new(false);
+        let schemas = watch::Sender::new(None);
+        let published = publish(topics.subscribe(), schemas.subscribe(), writable);
+        let (never, (), ()) =
+            tokio::join!(self.keep_topics(&topics), self.bind(&schemas), published);
+        never
+    }
+
+    /// Creates the topics and looks at them again and again.
+    async fn keep_topics(&self, ready: &watch::Sender<bool>) -> Infallible {
+        let mut backoff = messaging::limits::BACKOFF.start();
+        loop {
+            match self.check_topics().await {
+                Ok(()) => {
+                    backoff.reset();
+                    ready.send_replace(true);
+                    self.health.set(LOG, Condition::Running);
+                    self.clock.sleep(limits::PROBE_EVERY).await;
+                    continue;
+                }
+                Err(problem @ Problem::Partitions { .. }) => {
+                    ready.send_replace(false);
+                    let reason = problem.to_string();
+                    self.health.set(LOG, Condition::Stopped { reason });
+                }
+                Err(problem) => {
+                    let reason = problem.to_string();
+                    self.health.set(LOG, Condition::Stalled { reason });
+                }
+            }
+            self.pause(&mut backoff).await;
+        }
+    }
+
+    async fn check_topics(&self) -> Result<(), Problem> {
+        for topic in TOPICS {
+            let mut found = self.log.partitions(topic).await?;
+            if found.is_none() {
+                self.log.create_topic(topic, self.partitions).await?;
+                found = self.log.partitions(topic).await?;
+            }
+            match found {
+                Some(found) if found == self.partitions => {}
+                Some(found) => {
+                    return Err(Problem::Partitions {
+                        topic,
+                        found,
+                        wanted: self.partitions,
+                    });
+                }
+                None => return Err(Problem::Missing(topic)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds the schemas, once.
+    async fn bind(&self, bound: &watch::Sender<Option<Arc<Writer>>>) {
+        let registrations: Vec<Registration> =
+            [OrderCommand::REGISTRATIONS, InventoryCommand::REGISTRATIONS].concat();
+        let mut backoff = messaging::limits::BACKOFF.start();
+        loop {
+            let error =
+                match Writer::bind(self.registry.as_ref(), &registrations, self.binding).await {
+                    Ok(writer) => {
+                        bound.send_replace(Some(Arc::new(writer)));
+                        self.health.set(SCHEMAS, Condition::Running);
+                        return;
+                    }
+                    Err(error) => error,
+                };
+            let reason = error.to_string();
+            self.health.set(
+                SCHEMAS,
+                match error.kind {
+                    registry::ErrorKind::Retry | registry::ErrorKind::NotFound => {
+                        Condition::Stalled { reason }
+                    }
+                    // A person must act, and may act on the registry: asking goes on.
+                    registry::ErrorKind::Incompatible | registry::ErrorKind::Invalid => {
+                        Condition::Stopped { reason }
+                    }
+                },
+            );
+            self.pause(&mut backoff).await;
+        }
+    }
+
+    async fn pause(&self, backoff: &mut Backoff) {
+        self.clock.sleep(backoff.next(self.ids.random())).await;
+    }
+}
+
+/// Commands can be written while the topics are as they must be and the schemas are bound.
+async fn publish(
+    mut topics: watch::Receiver<bool>,
+    mut schemas: watch::Receiver<Option<Arc<Writer>>>,
+    writable: watch::Sender<Option<Arc<Writer>>>,
+) {
+    loop {
+        let ready = *topics.borrow_and_update();
+        let writer = schemas.borrow_and_update().clone();
+        writable.send_replace(writer.filter(|_| ready));
+        let changed = tokio::select! {
+            changed = topics.changed() => changed,
+            changed = schemas.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}

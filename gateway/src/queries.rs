@@ -1,0 +1,152 @@
+//! The services that answer queries, over lazily opened connections.
+
+use std::future::Future;
+use std::time::Duration;
+
+use contracts::proto::order_query_service_client::OrderQueryServiceClient;
+use contracts::proto::stock_query_service_client::StockQueryServiceClient;
+use contracts::proto::{
+    GetOrderRequest, GetOrderResponse, GetStockRequest, GetStockResponse, ListOrdersRequest,
+    ListOrdersResponse, ListStockRequest, ListStockResponse, WatchOrderRequest, WatchOrderResponse,
+};
+use messaging::server::Deadline;
+use messaging::status;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::limits;
+
+/// The order service's queries.
+#[derive(Clone, Debug)]
+pub(crate) struct OrderQueries {
+    client: OrderQueryServiceClient<Channel>,
+}
+
+/// The inventory service's queries.
+#[derive(Clone, Debug)]
+pub(crate) struct StockQueries {
+    client: StockQueryServiceClient<Channel>,
+}
+
+impl OrderQueries {
+    pub(crate) fn new(channel: Channel) -> Self {
+        let client = OrderQueryServiceClient::new(channel)
+            .max_decoding_message_size(limits::ANSWER_BYTES_MAX);
+        Self { client }
+    }
+
+    pub(crate) async fn get(
+        &self,
+        request: GetOrderRequest,
+        deadline: Deadline,
+    ) -> Result<Response<GetOrderResponse>, Status> {
+        let mut client = self.client.clone();
+        let (request, time) = limited(request, deadline);
+        within(time, ORDER, client.get_order(request)).await
+    }
+
+    pub(crate) async fn list(
+        &self,
+        request: ListOrdersRequest,
+        deadline: Deadline,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
+        let mut client = self.client.clone();
+        let (request, time) = limited(request, deadline);
+        within(time, ORDER, client.list_orders(request)).await
+    }
+
+    /// Opens a watch that lasts as long as `time`, if there is a limit.
+    pub(crate) async fn watch(
+        &self,
+        request: WatchOrderRequest,
+        time: Option<Duration>,
+    ) -> Result<Streaming<WatchOrderResponse>, Status> {
+        let mut request = Request::new(request);
+        if let Some(time) = time {
+            request.set_timeout(time);
+        }
+        let mut client = self.client.clone();
+        let opened = within(limits::QUERY_MAX, ORDER, client.watch_order(request)).await?;
+        Ok(opened.into_inner())
+    }
+}
+
+impl StockQueries {
+    pub(crate) fn new(channel: Channel) -> Self {
+        let client = StockQueryServiceClient::new(channel)
+            .max_decoding_message_size(limits::ANSWER_BYTES_MAX);
+        Self { client }
+    }
+
+    pub(crate) async fn get(
+        &self,
+        request: GetStockRequest,
+        deadline: Deadline,
+    ) -> Result<Response<GetStockResponse>, Status> {
+        let mut client = self.client.clone();
+        let (request, time) = limited(request, deadline);
+        within(time, INVENTORY, client.get_stock(request)).await
+    }
+
+    pub(crate) async fn list(
+        &self,
+        request: ListStockRequest,
+        deadline: Deadline,
+    ) -> Result<Response<ListStockResponse>, Status> {
+        let mut client = self.client.clone();
+        let (request, time) = limited(request, deadline);
+        within(time, INVENTORY, client.list_stock(request)).await
+    }
+}
+
+/// The services' names in messages to clients.
+const ORDER: &str = "order";
+const INVENTORY: &str = "inventory";
+
+/// A request that tells the service how long its answer is waited for, and that time.
+fn limited<T>(request: T, deadline: Deadline) -> (Request<T>, Duration) {
+    let remaining = deadline.remaining();
+    let time = match deadline.stream_remaining() {
+        Some(_) => limits::budget(remaining),
+        None => remaining.min(limits::QUERY_MAX),
+    };
+    let mut request = Request::new(request);
+    // The service sees the later limit, so that this side's answer is the one that counts.
+    request.set_timeout(remaining);
+    (request, time)
+}
+
+/// Waits for a service's answer, at most `time`.
+async fn within<T>(
+    time: Duration,
+    service: &str,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    match tokio::time::timeout(time, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(status)) => Err(passed_on(status, service)),
+        Err(_) => Err(status::unavailable(format!(
+            "the {service} service did not answer in time"
+        ))),
+    }
+}
+
+/// A failed query's status as the client sees it: what the service answered, or UNAVAILABLE when
+/// it could not be asked.
+fn passed_on(status: Status, service: &str) -> Status {
+    // Only a failure of this side's transport has a source; an answer comes without.
+    if std::error::Error::source(&status).is_some() {
+        tracing::debug!(service, %status, "a service could not be asked");
+        return status::unavailable(format!("the {service} service cannot be reached"));
+    }
+    Status::with_details(
+        status.code(),
+        status.message(),
+        bytes::Bytes::copy_from_slice(status.details()),
+    )
+}
+
+/// What a watch that broke tells its client.
+pub(crate) fn watch_failed(status: Status) -> Status {
+    passed_on(status, ORDER)
+}

@@ -1,0 +1,43 @@
+//! The adapters behind the gateway's ports; nothing else names them.
+
+use std::sync::Arc;
+
+use messaging::clock::SystemClock;
+use messaging::ids::SystemIds;
+use messaging::log::kafka::{self, KafkaLog};
+use messaging::registry::confluent::ConfluentRegistry;
+use messaging::spawner::TokioSpawner;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{Args, Error, Ports, limits};
+
+/// The ports that `args` ask for. Nothing is connected yet.
+pub(crate) fn ports(args: &Args) -> Result<Ports, Error> {
+    let log = KafkaLog::new(kafka::Config {
+        bootstrap: args.log.log.clone(),
+        client_id: "gateway".to_owned(),
+    });
+    let registry = ConfluentRegistry::new(&args.registry.registry)
+        .map_err(|source| Error::url("--registry", &args.registry.registry, source))?;
+    Ok(Ports {
+        log: Arc::new(log),
+        registry: Arc::new(registry),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+        spawner: Arc::new(TokioSpawner),
+        order: channel("--order", &args.order)?,
+        inventory: channel("--inventory", &args.inventory)?,
+    })
+}
+
+/// A connection that opens with the first call and again after each loss.
+fn channel(flag: &'static str, url: &str) -> Result<Channel, Error> {
+    let endpoint =
+        Endpoint::from_shared(url.to_owned()).map_err(|source| Error::url(flag, url, source))?;
+    Ok(endpoint
+        .connect_timeout(limits::CONNECT_MAX)
+        .http2_keep_alive_interval(messaging::limits::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(messaging::limits::KEEPALIVE_TIMEOUT)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}
