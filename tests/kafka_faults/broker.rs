@@ -15,8 +15,9 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, FetchResponse, ListOffsetsResponse, MetadataRequest,
-    MetadataResponse, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName,
+    ApiKey, ApiVersionsResponse, BrokerId, FetchRequest, FetchResponse, ListOffsetsResponse,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, RequestHeader,
+    ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,8 +55,9 @@ pub(crate) struct State {
     pub(crate) list_offsets: VecDeque<i16>,
     /// New connections are accepted and never answered.
     pub(crate) silent: bool,
-    /// What a fetch returns, whatever it asks for.
-    pub(crate) fetch: Bytes,
+    /// The batches kept, by offset; each holds one record. A fetch returns those from its offset
+    /// on, but one only if it asks for less than all.
+    pub(crate) batches: Vec<(i64, Bytes)>,
     /// The next offset, which every batch of one record moves by one.
     pub(crate) next: i64,
     /// Topics that clients have asked for by name: a real broker might create them.
@@ -151,7 +153,10 @@ fn answer(state: &mut State, address: SocketAddr, mut frame: Bytes) -> Answer {
                 Err(end) => return end,
             }
         }
-        ApiKey::Fetch => fetch(state).encode(&mut body, version).unwrap(),
+        ApiKey::Fetch => {
+            let request = FetchRequest::decode(&mut frame, version).unwrap();
+            fetch(state, &request).encode(&mut body, version).unwrap();
+        }
         ApiKey::ListOffsets => list_offsets(state).encode(&mut body, version).unwrap(),
         other => panic!("{other:?} is not in the script"),
     }
@@ -227,10 +232,20 @@ fn produce(state: &mut State) -> Result<ProduceResponse, Answer> {
     Ok(ProduceResponse::default().with_responses(vec![topic]))
 }
 
-fn fetch(state: &State) -> FetchResponse {
+fn fetch(state: &State, request: &FetchRequest) -> FetchResponse {
+    let asked = &request.topics[0].partitions[0];
+    let from = state
+        .batches
+        .iter()
+        .filter(|(offset, _)| *offset >= asked.fetch_offset);
+    let mut found: Vec<_> = from.map(|(_, batch)| batch.clone()).collect();
+    let all: usize = found.iter().map(Bytes::len).sum();
+    if usize::try_from(asked.partition_max_bytes).unwrap() < all {
+        found.truncate(1);
+    }
     let partition = PartitionData::default()
         .with_high_watermark(state.next)
-        .with_records(Some(state.fetch.clone()));
+        .with_records(Some(found.concat().into()));
     let topic = FetchableTopicResponse::default()
         .with_topic(topic())
         .with_partitions(vec![partition]);

@@ -156,15 +156,38 @@ async fn a_topic_that_does_not_exist_is_never_asked_for_by_name() {
 }
 
 #[tokio::test]
-async fn a_batch_that_cannot_be_decoded_stops_the_reader_and_names_the_place() {
+async fn a_batch_that_cannot_be_decoded_stops_the_reader_there_and_not_before() {
     // Given a record whose header has no value: legal for Kafka, poison for rskafka.
     let broker = Broker::start().await;
     let log = client(&broker);
-    broker.state().next = 42;
-    broker.state().fetch = batch_with_null_header(41);
-
+    let value = Bytes::from_static(b"value");
+    broker.state().next = 43;
+    broker.state().batches = vec![
+        (40, batch(40, Some(value.clone()))),
+        (41, batch(41, None)),
+        (42, batch(42, Some(value))),
+    ];
+    // Then what stands before it is read,
+    let read = log.read(TOPIC, 0, 40, NOW).await.unwrap();
+    let offsets: Vec<_> = read.records.iter().map(|found| found.offset).collect();
+    assert_eq!(offsets, [40]);
+    // and at the batch itself the failure names the place; nothing is skipped.
     let error = log.read(TOPIC, 0, 41, NOW).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Fatal);
+    assert!(error.to_string().contains("offset 41"), "{error}");
+    assert!(log.read(TOPIC, 0, 42, NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn records_that_are_announced_and_never_come_are_reported() {
+    // rskafka drops a batch that breaks off: without this error a reader would spin.
+    let broker = Broker::start().await;
+    let log = client(&broker);
+    broker.state().next = 42;
+    let bytes = batch(41, Some(Bytes::from_static(b"value")));
+    broker.state().batches = vec![(41, bytes.slice(..bytes.len() - 1))];
+    let error = log.read(TOPIC, 0, 41, NOW).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Retry);
     assert!(error.to_string().contains("offset 41"), "{error}");
 }
 
@@ -186,7 +209,8 @@ async fn a_lost_tail_is_out_of_range_but_a_new_leader_is_not() {
     assert_eq!(error.kind, ErrorKind::OutOfRange);
 }
 
-fn batch_with_null_header(offset: i64) -> Bytes {
+/// A batch of one record with this header value.
+fn batch(offset: i64, header: Option<Bytes>) -> Bytes {
     let record = WireRecord {
         transactional: false,
         control: false,
@@ -200,7 +224,7 @@ fn batch_with_null_header(offset: i64) -> Bytes {
         timestamp: 0,
         key: None,
         value: None,
-        headers: [(StrBytes::from_static_str("null"), None)]
+        headers: [(StrBytes::from_static_str("header"), header)]
             .into_iter()
             .collect(),
     };

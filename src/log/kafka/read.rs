@@ -26,14 +26,17 @@ pub(super) async fn read(
             let client = session
                 .partition(topic, partition, Role::Poll, deadline)
                 .await?;
-            // rskafka takes the exclusive end of a range and sends one less.
-            let bytes = 1..limit.bytes_max.max(1).saturating_add(1);
-            let fetch = client.fetch_records(from, bytes, millis(limit.wait_max));
-            let (records, high_watermark) = in_time(deadline, Phase::Read, fetch)
-                .await
-                .map_err(|failure| name_poison(failure, from))?;
+            let (mut records, high_watermark) = match fetch(&client, from, limit, deadline).await {
+                Err(failure) if failure.kind == ErrorKind::Fatal => {
+                    first_batch(&client, from, deadline).await?
+                }
+                outcome => outcome?,
+            };
             if records.is_empty() && from > high_watermark {
                 within(&client, from, deadline).await?;
+            }
+            if records.is_empty() && from < high_watermark {
+                records = withheld(&client, from, deadline).await?;
             }
             Ok(Batch {
                 records: records.into_iter().map(consumed).collect(),
@@ -77,20 +80,65 @@ async fn within(client: &PartitionClient, from: i64, deadline: Instant) -> Resul
     Ok(())
 }
 
-/// A batch that cannot be decoded names the offset that an operator has to look at.
-fn name_poison(failure: Failure, from: i64) -> Failure {
-    match failure.kind {
-        ErrorKind::Fatal => Failure {
-            source: format!(
-                "the log's answer from offset {from} on cannot be read ({}); if a foreign \
-                 producer wrote there, an operator has to move the cursor past it",
-                failure.source
-            )
-            .into(),
-            ..failure
-        },
-        _ => failure,
+/// The log said that it goes on beyond `from`, and delivered nothing. Records may have come just
+/// after it looked; if not, rskafka has dropped a batch that breaks off in the middle. Saying so
+/// stops the reader from asking again and again at full speed.
+async fn withheld(
+    client: &PartitionClient,
+    from: i64,
+    deadline: Instant,
+) -> Result<Vec<RecordAndOffset>, Failure> {
+    let (records, high_watermark) = first_batch(client, from, deadline).await?;
+    if records.is_empty() {
+        return Err(Failure::described(
+            ErrorKind::Retry,
+            format!(
+                "no record can be read at offset {from}, although the log ends at {high_watermark}"
+            ),
+        ));
     }
+    Ok(records)
+}
+
+async fn fetch(
+    client: &PartitionClient,
+    from: i64,
+    limit: ReadLimit,
+    deadline: Instant,
+) -> Result<(Vec<RecordAndOffset>, i64), Failure> {
+    // rskafka takes the exclusive end of a range and sends one less.
+    let bytes = 1..limit.bytes_max.max(1).saturating_add(1);
+    let wait_ms = i32::try_from(limit.wait_max.as_millis()).unwrap_or(i32::MAX);
+    let fetched = client.fetch_records(from, bytes, wait_ms);
+    in_time(deadline, Phase::Read, fetched).await
+}
+
+/// One batch that rskafka cannot decode (a null header, a transaction marker) spoils a whole
+/// answer. The shortest answer holds the first batch only: so everything before the spoilt batch
+/// is read, and the failure names the offset that an operator has to look at.
+async fn first_batch(
+    client: &PartitionClient,
+    from: i64,
+    deadline: Instant,
+) -> Result<(Vec<RecordAndOffset>, i64), Failure> {
+    let shortest = ReadLimit {
+        bytes_max: 1,
+        wait_max: Duration::ZERO,
+    };
+    fetch(client, from, shortest, deadline)
+        .await
+        .map_err(|failure| match failure.kind {
+            ErrorKind::Fatal => Failure {
+                source: format!(
+                    "the batch at offset {from} cannot be read ({}): find out who wrote it, and \
+                     move the cursor past it",
+                    failure.source
+                )
+                .into(),
+                ..failure
+            },
+            _ => failure,
+        })
 }
 
 fn consumed(found: RecordAndOffset) -> Consumed {
@@ -108,8 +156,4 @@ fn consumed(found: RecordAndOffset) -> Consumed {
             timestamp: Timestamp(record.timestamp.timestamp_millis()),
         },
     }
-}
-
-fn millis(span: Duration) -> i32 {
-    i32::try_from(span.as_millis()).unwrap_or(i32::MAX)
 }
