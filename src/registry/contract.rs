@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{ErrorKind, SchemaId, SchemaRegistry};
 
-/// An empty registry under test, with compatibility FULL_TRANSITIVE.
+/// An empty registry under test, at a compatibility level that refuses a changed type.
 #[async_trait]
 pub trait Fixture: Send + Sync {
     /// The adapter.
