@@ -1,1 +1,21 @@
-//! stub
+//! The whole store in one process, and its command-line client.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`cli`] | the commands with their flags: one file per family |
+//! | [`up`] | the parts of the store in this process: plan, start, ready file, banner, drain |
+//! | [`client`] | the channel to the gateway, and what its errors mean to a caller |
+//! | [`output`] | tables for people, JSON for programs |
+//! | [`seed`] | the stock of the walkthrough |
+//! | [`tail`] | the log's messages as lines |
+//! | [`demo`] | the four stories of the walkthrough, told and shown |
+//! | [`exit`] | exit statuses |
+
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod exit;
+pub mod output;
+pub mod seed;
+pub mod tail;
+pub mod up;

@@ -1,0 +1,108 @@
+//! The commands with their flags: one file per family.
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Failure;
+use crate::{demo, tail, up};
+
+mod change;
+mod orders;
+mod place;
+pub(crate) mod status;
+mod stock;
+
+/// An online store whose services talk through a durable log, in one process; and its client.
+///
+/// Without a command it starts the whole store and puts the walkthrough's stock into it, as
+/// `shop up --seed` does.
+///
+/// Exit status: 0; 1 refused, or --wait ended in another terminal status; 2 usage; 3 unreachable;
+/// 4 time ran out with the order standing; 5 cannot start.
+#[derive(Debug, Parser)]
+#[command(name = "shop", version, verbatim_doc_comment)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the store, or some of its parts, in this process.
+    Up(Box<up::Args>),
+    /// Receive the walkthrough's stock: twice adds nothing.
+    Seed(stock::SeedArgs),
+    /// Place an order.
+    Place(place::Args),
+    /// Show an order.
+    Order(orders::OrderArgs),
+    /// List orders, newest first.
+    Orders(orders::OrdersArgs),
+    /// Show an order's states as they come, until a terminal one.
+    Watch(orders::WatchArgs),
+    /// Ask for an order to be cancelled.
+    Cancel(change::CancelArgs),
+    /// Ask for an order to be shipped.
+    Complete(change::CompleteArgs),
+    /// Receive stock.
+    Receive(stock::ReceiveArgs),
+    /// Show stock.
+    Stock(stock::StockArgs),
+    /// Show the log's messages, each on a line, as they come.
+    Tail(tail::Args),
+    /// Tell and show what the store promises, in a store of its own.
+    Demo(demo::Args),
+}
+
+/// Reads the command line; ends the process with status 2 when it cannot be used.
+#[must_use]
+pub fn parse() -> Command {
+    Cli::parse().command.unwrap_or_else(|| {
+        let args = up::Args {
+            seed: true,
+            ..up::Args::default()
+        };
+        Command::Up(Box::new(args))
+    })
+}
+
+/// Carries out `command`.
+///
+/// # Errors
+/// What went wrong, with the exit status.
+pub async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Up(args) => up::run(*args).await,
+        Command::Seed(args) => stock::seed(&args).await,
+        Command::Place(args) => place::place(&args).await,
+        Command::Order(args) => orders::order(&args).await,
+        Command::Orders(args) => orders::orders(&args).await,
+        Command::Watch(args) => orders::watch(&args).await,
+        Command::Cancel(args) => change::cancel(&args).await,
+        Command::Complete(args) => change::complete(&args).await,
+        Command::Receive(args) => stock::receive(&args).await,
+        Command::Stock(args) => stock::stock(&args).await,
+        Command::Tail(args) => tail::run(&args).await,
+        Command::Demo(args) => demo::run(args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_command_line() {
+        let Some(Command::Up(parsed)) = Cli::parse_from(["shop", "up"]).command else {
+            panic!("up is a command");
+        };
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", up::Args::default()));
+    }
+}

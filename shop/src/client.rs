@@ -1,0 +1,201 @@
+//! The channel to the gateway, and what its errors mean to a caller.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use contracts::proto::inventory_service_client::InventoryServiceClient;
+use contracts::proto::order_service_client::OrderServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Format;
+
+/// How long a connection to the gateway may take.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// What every client command takes.
+#[derive(Args, Clone, Debug)]
+pub struct ClientArgs {
+    /// URL of the gateway.
+    #[arg(
+        long,
+        env = "SHOP_GATEWAY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8900"
+    )]
+    pub gateway: String,
+
+    /// Tables for people, or JSON for programs: one object per line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+
+    /// How long a call may take, in seconds; with --wait, how long to wait.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=30)
+    )]
+    pub timeout: u64,
+}
+
+impl ClientArgs {
+    /// Connects to the gateway.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect(&self) -> Result<Client, Failure> {
+        Client::connect(&self.gateway, Duration::from_secs(self.timeout)).await
+    }
+}
+
+/// A connection to the gateway.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Orders.
+    pub orders: OrderServiceClient<Channel>,
+    /// Stock.
+    pub inventory: InventoryServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to `gateway`; every call made with [`Client::request`] may take `timeout`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] when `gateway` is no URL, [`Exit::Unreachable`] when nothing answers there.
+    pub async fn connect(gateway: &str, timeout: Duration) -> Result<Self, Failure> {
+        let endpoint = Endpoint::from_shared(gateway.to_owned()).map_err(|error| {
+            let message = format!("--gateway {gateway}: {error}; write http://HOST:PORT");
+            Failure::new(Exit::Usage, message)
+        })?;
+        let endpoint = endpoint.connect_timeout(CONNECT_MAX);
+        let channel = endpoint.connect().await.map_err(|_| {
+            Failure::new(
+                Exit::Unreachable,
+                format!(
+                    "no gateway answers at {gateway}; start one with shop up, or give --gateway URL"
+                ),
+            )
+        })?;
+        Ok(Self {
+            orders: OrderServiceClient::new(channel.clone()),
+            inventory: InventoryServiceClient::new(channel),
+            timeout,
+        })
+    }
+
+    /// A request with this client's deadline.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::new(exit_of(&status), describe(&status))
+    }
+}
+
+/// Refusals are final; what may pass, or never reached the store, is told apart from them.
+fn exit_of(status: &Status) -> Exit {
+    match status.code() {
+        // tonic's client reports its own deadline as CANCELLED, a broken connection as UNKNOWN.
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            Exit::Unreachable
+        }
+        _ => Exit::Refused,
+    }
+}
+
+/// The status as people read it: its code, its sentence, then each detail on a line.
+#[must_use]
+pub fn describe(status: &Status) -> String {
+    let mut text = format!("{}: {}", code_name(status.code()), status.message());
+    let details = status.get_error_details();
+    // Writing to a String cannot fail.
+    if let Some(invalid) = details.bad_request() {
+        for violation in &invalid.field_violations {
+            let _ = write!(text, "\n  {}: {}", violation.field, violation.description);
+        }
+    }
+    if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
+        let _ = write!(text, "\n  try again in {} s", delay.as_secs_f64());
+    }
+    text
+}
+
+/// The code's name in the gRPC specification.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use messaging::status::{Violation, invalid, unavailable};
+
+    use super::*;
+
+    #[test]
+    fn every_violation_stands_on_its_own_line() {
+        let violation = |field: &str| Violation {
+            field: field.to_owned(),
+            description: "must be set".to_owned(),
+        };
+        let failure = Failure::from(invalid([
+            violation("order.currency"),
+            violation("order.lines[2].quantity"),
+        ]));
+        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(
+            failure.message,
+            "INVALID_ARGUMENT: invalid: order.currency, order.lines[2].quantity\n  \
+             order.currency: must be set\n  order.lines[2].quantity: must be set"
+        );
+    }
+
+    #[test]
+    fn what_may_pass_says_when_to_try_again() {
+        let failure = Failure::from(unavailable("the log cannot be reached"));
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert_eq!(
+            failure.message,
+            "UNAVAILABLE: the log cannot be reached\n  try again in 1 s"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_address_is_unreachable() {
+        let failure = Client::connect("http://127.0.0.1:1", Duration::from_secs(1))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        let failure = Client::connect("not a url", Duration::from_secs(1))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,80 @@
+//! What `shop up` says once everything serves.
+
+use std::fmt::{self, Write};
+
+use super::part::Part;
+use super::store::Store;
+
+/// How the user starts this program: through cargo in a checkout, or by its own name.
+fn program() -> String {
+    if std::env::var_os("CARGO").is_some() {
+        return "cargo shop".to_owned();
+    }
+    std::env::args().next().unwrap_or_else(|| "shop".to_owned())
+}
+
+fn purpose(part: Part) -> &'static str {
+    match part {
+        Part::Gateway => "gRPC: the public API, reflection, health",
+        Part::Order => "gRPC: queries for the gateway, health",
+        Part::Inventory => "gRPC: queries for the gateway, health",
+        Part::Log => "Kafka protocol",
+        Part::Registry => "Confluent schema registry API",
+    }
+}
+
+/// Where each thing listens, and three commands to paste next.
+pub(super) fn text(store: &Store, seeded: bool) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    let data_dir = store.plan().data_dir.display();
+    writeln!(
+        out,
+        "\nThe store is ready: pid {}, data in {data_dir}\n",
+        std::process::id()
+    )?;
+    for part in Part::ALL {
+        let address = store.address(part).to_string();
+        let what = match store.here(part) {
+            Some(_) => purpose(part),
+            None => "runs elsewhere, expected here",
+        };
+        writeln!(out, "  {:<10} {address:<22} {what}", part.name())?;
+    }
+    let http = store.http().to_string();
+    writeln!(out, "  {:<10} {http:<22} /metrics /livez /readyz", "http")?;
+    if seeded {
+        writeln!(out, "\nIn stock: {}", stock())?;
+    }
+    writeln!(out, "\nTry next, in another terminal:\n")?;
+    for command in commands(store) {
+        writeln!(out, "  {command}")?;
+    }
+    writeln!(out, "\nCtrl-C stops it.")?;
+    Ok(out)
+}
+
+fn stock() -> String {
+    let products = crate::seed::STOCK.map(|(product, quantity)| format!("{quantity} {product}"));
+    products.join(", ")
+}
+
+/// Commands that work as they stand: addresses are named where they are not the defaults.
+fn commands(store: &Store) -> [String; 3] {
+    let program = program();
+    let option = |flag: &str, part: Part, scheme: &str| {
+        let address = store.address(part);
+        if *address == part.default_address() {
+            String::new()
+        } else {
+            format!(" {flag} {scheme}{address}")
+        }
+    };
+    let gateway = option("--gateway", Part::Gateway, "http://");
+    let log = option("--log", Part::Log, "");
+    let registry = option("--registry", Part::Registry, "http://");
+    [
+        format!("{program} place examples/order-1.json --wait RESERVED{gateway}"),
+        format!("{program} stock{gateway}"),
+        format!("{program} tail --from-start{log}{registry}"),
+    ]
+}
