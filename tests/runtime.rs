@@ -6,13 +6,13 @@
     reason = "a failed test is the report"
 )]
 
-mod common;
+#[path = "common/wait.rs"]
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{eventually, within};
 use messaging::clock::{SystemClock, Timestamp};
 use messaging::envelope::Envelope;
 use messaging::health::{Condition, Health};
@@ -30,6 +30,7 @@ use messaging::store::memory::MemoryStore;
 use messaging::store::{ParkReason, Sequence, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use wait::{eventually, within};
 
 /// A counter service on one partition, and the world around it.
 struct World {
@@ -186,7 +187,7 @@ impl Service {
 async fn an_acknowledgement_lost_repeats_the_event_under_the_same_id() {
     let mut world = World::new().await;
     let service = world.running().await;
-    world.log.fail_append(AppendFault::AckLost);
+    world.log.fail_append(AppendFault::AcknowledgementLost);
     let record = world.add("a", 1);
     // The fault meets whichever append comes first; the command's own repetition is harmless.
     while world
@@ -195,7 +196,7 @@ async fn an_acknowledgement_lost_repeats_the_event_under_the_same_id() {
         .await
         .is_err()
     {}
-    world.log.fail_append(AppendFault::AckLost);
+    world.log.fail_append(AppendFault::AcknowledgementLost);
     world.events_count(1).await;
     world.outbox_empty().await;
     let mut ids = world.events();

@@ -8,7 +8,6 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use clap::Parser;
 use contracts::proto;
@@ -21,8 +20,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-/// How long anything here may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+mod wait;
+
+pub use wait::{eventually, within};
+
 /// Partitions of the store under test.
 pub const PARTITIONS: i32 = 4;
 
@@ -254,7 +255,7 @@ impl Store {
     }
 
     /// Receives stock and waits until it is booked.
-    pub async fn receive(&self, receipt: &str, product: &str, quantity: i64) {
+    pub async fn receive(&self, receipt: &str, product: &str, quantity: i32) {
         let before = self.stock(product).await.map_or(0, |stock| stock.version);
         let request = proto::ReceiveStockRequest {
             receipt_id: receipt.to_owned(),
@@ -315,26 +316,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// Polls until `probe` answers; fails the test after [`PATIENCE`].
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let polling = async {
-        loop {
-            if let Some(found) = probe().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    within(polling, what).await
-}
-
-/// Awaits `future`; fails the test after [`PATIENCE`].
-pub async fn within<F: Future>(future: F, what: &str) -> F::Output {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 /// An order of `(product, quantity)` lines.
