@@ -63,3 +63,35 @@ fn kind(error: &sqlx::Error) -> ErrorKind {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_asked_is_asked_again() {
+        for source in [sqlx::Error::PoolTimedOut, sqlx::Error::WorkerCrashed] {
+            assert_eq!(error("load", source).kind, ErrorKind::Retry);
+        }
+    }
+
+    #[test]
+    fn a_commit_that_nobody_answered_may_have_happened() {
+        let broken = || sqlx::Error::Io(std::io::Error::other("gone"));
+        for source in [broken(), sqlx::Error::WorkerCrashed] {
+            assert_eq!(commit_error("commit", source).kind, ErrorKind::Unknown);
+        }
+        assert_eq!(
+            commit_error("commit", sqlx::Error::PoolTimedOut).kind,
+            ErrorKind::Retry
+        );
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_stored_is_a_messages_fault_and_a_wrong_query_is_ours() {
+        let value = sqlx::Error::Encode("too large".into());
+        assert_eq!(error("save", value).kind, ErrorKind::Rejected);
+        let query = sqlx::Error::ColumnNotFound("totl".to_owned());
+        assert_eq!(error("load", query).kind, ErrorKind::Fatal);
+    }
+}

@@ -1,13 +1,6 @@
-//! Every adapter of the `Store` port runs the port's contract suite, and SQLite what only a file
-//! can show.
+//! What only a file can show: reopening, damage, older copies, a full disk.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed test is the report"
-)]
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,67 +8,17 @@ use messaging::limits;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::contract::counter::{Add, Count, Counter, CounterTables, Counters};
 use messaging::store::contract::{add, count};
-use messaging::store::memory::MemoryStore;
 use messaging::store::sqlite::SqliteStore;
 use messaging::store::{
     CursorMove, Effects, Error, ErrorKind, OutboxBatch, Published, RecordHash, Sequence, Store,
     Tables,
 };
+use metrics_exporter_prometheus::PrometheusBuilder;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, SqliteConnection};
 use tempfile::TempDir;
 
-/// Each rule, once for each adapter.
-macro_rules! contract {
-    ($($room:ident::$rule:ident,)*) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $rule() {
-                let folder = super::TempDir::new().unwrap();
-                let store = super::open(&folder.path().join("counter.db")).await;
-                messaging::store::contract::$room::$rule(&store).await;
-            })*
-        }
-
-        mod memory {
-            $(#[tokio::test]
-            async fn $rule() {
-                let store = super::MemoryStore::new(super::CounterTables);
-                messaging::store::contract::$room::$rule(&store).await;
-            })*
-        }
-    };
-}
-
-contract! {
-    turns::an_older_epoch_is_fenced,
-    turns::a_refused_claim_takes_nothing_away,
-    turns::a_claim_waits_for_the_turn_in_flight,
-    turns::a_commit_keeps_everything,
-    turns::a_dropped_turn_leaves_nothing,
-    turns::a_refused_value_rejects_the_whole_turn,
-    turns::a_cursor_moves_from_where_it_stands,
-    turns::shards_have_cursors_of_their_own,
-    turns::the_number_of_partitions_is_agreed_once,
-    turns::reading_does_not_wait_for_a_turn,
-    outgoing::outbox_rows_are_numbered_in_commit_order,
-    outgoing::records_survive_the_outbox,
-    outgoing::reading_the_outbox_is_bounded,
-    outgoing::published_rows_leave_and_their_position_stays,
-    messages::an_inbox_entry_is_made_once,
-    messages::the_inbox_remembers_keys_and_content,
-    messages::the_inbox_takes_a_whole_batch,
-    messages::pruning_the_inbox_is_bounded,
-    messages::pruning_leaves_the_rest_for_the_next_turn,
-    messages::parked_aggregates_are_known,
-    messages::conflicts_are_recorded,
-}
-
-async fn open(path: &Path) -> SqliteStore<CounterTables> {
-    SqliteStore::open(path, &CounterTables::migrations(), CounterTables)
-        .await
-        .unwrap()
-}
+use super::open;
 
 /// A folder with a database in it, to be damaged, copied and reopened.
 struct Place {
@@ -221,15 +164,22 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_damaged_file_is_refused_and_left_alone() {
+    const PAGE: usize = 4_096;
     let place = Place::new();
     let store = open(&place.path()).await;
     store.claim(ShardId(0), Epoch(1)).await.unwrap();
     place.turn(&store, Epoch(1), 0).await;
+    let page: i64 = sqlx::query_scalar("SELECT rootpage FROM sqlite_schema WHERE name = 'counter'")
+        .fetch_one(store.reader())
+        .await
+        .unwrap();
     store.close().await;
     let whole = std::fs::read(place.path()).unwrap();
 
+    // Also a page that starting would not read.
     let mut scribbled = whole.clone();
-    scribbled[8_192..12_288].fill(0xa5);
+    let page = usize::try_from(page - 1).unwrap() * PAGE;
+    scribbled[page..page + PAGE].fill(0xa5);
     let cut = whole[..whole.len() / 2].to_vec();
     for damaged in [scribbled, cut] {
         std::fs::write(place.path(), &damaged).unwrap();
@@ -283,22 +233,24 @@ async fn a_context_stays_out_of_the_librarys_versions() {
     assert!(line.contains("999"), "{line}");
 }
 
+/// Changes the database's tables behind the store's back.
+async fn alter(place: &Place, statements: &'static str) {
+    let url = format!("sqlite:{}", place.path().display());
+    let mut conn = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(statements).execute(&mut conn).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_transaction_that_sqlite_itself_undid_does_not_spoil_the_next() {
     let place = Place::new();
-    let store = open(&place.path()).await;
-    store.claim(ShardId(0), Epoch(1)).await.unwrap();
-    // What a full disk does to a transaction: it is gone before anyone asks for it.
-    let mut conn = SqliteConnection::connect(&format!("sqlite:{}", place.path().display()))
-        .await
-        .unwrap();
-    sqlx::query(
+    let (store, _) = probed(&place).await;
+    // What a full disk can do to a transaction: it is gone before anyone asks for it.
+    alter(
+        &place,
         "CREATE TRIGGER full BEFORE INSERT ON counter WHEN new.total = 13
          BEGIN SELECT RAISE(ROLLBACK, 'as on a full disk'); END",
     )
-    .execute(&mut conn)
-    .await
-    .unwrap();
+    .await;
     for _ in 0..2 {
         add(&store, "a", 13, Effects::default(), Epoch(1))
             .await
@@ -314,6 +266,62 @@ async fn a_transaction_that_sqlite_itself_undid_does_not_spoil_the_next() {
             version: 1
         }
     );
+}
+
+#[tokio::test]
+async fn a_value_refused_at_the_commit_itself_rejects_the_whole_turn() {
+    let place = Place::new();
+    let (store, _) = probed(&place).await;
+    alter(
+        &place,
+        "CREATE TABLE child (key TEXT REFERENCES counter (key) DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER child BEFORE INSERT ON counter WHEN new.total = 13
+         BEGIN INSERT INTO child VALUES ('nobody'); END",
+    )
+    .await;
+    let error = add(&store, "a", 13, Effects::default(), Epoch(1))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
+    add(&store, "a", 1, Effects::default(), Epoch(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        count(&store, "a").await,
+        Count {
+            total: 1,
+            version: 1
+        }
+    );
+}
+
+#[tokio::test]
+async fn transactions_are_counted_by_how_they_end() {
+    let place = Place::new();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let page = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (store, _) = probed(&place).await;
+    add(&store, "a", 1, Effects::default(), Epoch(1))
+        .await
+        .unwrap();
+    add(&store, "a", -2, Effects::default(), Epoch(1))
+        .await
+        .unwrap_err();
+    drop(store.begin(ShardId(0), Epoch(1)).await.unwrap());
+
+    let page = page.render();
+    for line in [
+        // The claim and the first turn.
+        "store_transactions_total{outcome=\"committed\"} 2",
+        "store_transactions_total{outcome=\"rolled_back\"} 2",
+        "store_turns_total 3",
+    ] {
+        assert!(
+            page.lines().any(|found| found == line),
+            "{line} not in:\n{page}"
+        );
+    }
 }
 
 /// The counters' tables, with a hand on the connection that writes.

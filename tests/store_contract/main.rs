@@ -1,0 +1,69 @@
+//! Every adapter of the `Store` port runs the port's contract suite, and SQLite what only a file
+//! can show.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed test is the report"
+)]
+
+use std::path::Path;
+
+use messaging::store::contract::counter::CounterTables;
+use messaging::store::memory::MemoryStore;
+use messaging::store::sqlite::SqliteStore;
+use tempfile::TempDir;
+
+mod sqlite_file;
+
+/// Each rule, once for each adapter.
+macro_rules! contract {
+    ($($room:ident::$rule:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $rule() {
+                let folder = super::TempDir::new().unwrap();
+                let store = super::open(&folder.path().join("counter.db")).await;
+                messaging::store::contract::$room::$rule(&store).await;
+            })*
+        }
+
+        mod memory {
+            $(#[tokio::test]
+            async fn $rule() {
+                let store = super::MemoryStore::new(super::CounterTables);
+                messaging::store::contract::$room::$rule(&store).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    turns::an_older_epoch_is_fenced,
+    turns::a_refused_claim_takes_nothing_away,
+    turns::a_claim_waits_for_the_turn_in_flight,
+    turns::a_commit_keeps_everything,
+    turns::a_dropped_turn_leaves_nothing,
+    turns::a_refused_value_rejects_the_whole_turn,
+    turns::a_cursor_moves_from_where_it_stands,
+    turns::shards_have_cursors_of_their_own,
+    turns::the_number_of_partitions_is_agreed_once,
+    turns::reading_does_not_wait_for_a_turn,
+    outgoing::outbox_rows_are_numbered_in_commit_order,
+    outgoing::records_survive_the_outbox,
+    outgoing::reading_the_outbox_is_bounded,
+    outgoing::published_rows_leave_and_their_position_stays,
+    messages::an_inbox_entry_is_made_once,
+    messages::the_inbox_remembers_keys_and_content,
+    messages::the_inbox_takes_a_whole_batch,
+    messages::pruning_the_inbox_is_bounded,
+    messages::pruning_leaves_the_rest_for_the_next_turn,
+    messages::parked_aggregates_are_known,
+    messages::conflicts_are_recorded,
+}
+
+async fn open(path: &Path) -> SqliteStore<CounterTables> {
+    SqliteStore::open(path, &CounterTables::migrations(), CounterTables)
+        .await
+        .unwrap()
+}
