@@ -1,6 +1,8 @@
 //! The file layer: everything durable goes through the narrow [`Files`] trait, so that tests can
 //! put a disk below it that forgets what was not synced.
 
+#[cfg(test)]
+pub(crate) mod faulty;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod mark;

@@ -9,6 +9,8 @@
 mod api;
 mod batch;
 mod connection;
+#[cfg(test)]
+mod durability;
 mod groups;
 mod limits;
 mod offsets;
@@ -20,6 +22,8 @@ mod retention;
 mod segment;
 mod shape;
 mod store;
+#[cfg(test)]
+mod testing;
 mod topics;
 
 use std::net::TcpListener;

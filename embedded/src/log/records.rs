@@ -205,3 +205,187 @@ fn unsnap_block(block: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         .decompress_vec(block)
         .map_err(|_| damaged)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use kafka_protocol::protocol::StrBytes;
+    use kafka_protocol::records::{Compression, Record};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::log::testing::{batch, encode, record, reseal};
+
+    const GZIP: Compression = Compression::Gzip;
+    const SNAPPY: Compression = Compression::Snappy;
+
+    /// A batch whose attributes, behind the checksum, are set to something else.
+    fn with_attributes(attributes: u8) -> Vec<u8> {
+        let mut changed = batch(&["a"]).to_vec();
+        changed[22] = attributes;
+        reseal(&mut changed);
+        changed
+    }
+
+    fn with_header(value: Option<&'static [u8]>, compression: Compression) -> Bytes {
+        let mut poisoned = record(0, b"a", 1);
+        poisoned.headers = [(StrBytes::from("h"), value.map(Bytes::from_static))]
+            .into_iter()
+            .collect();
+        encode(&[poisoned], compression)
+    }
+
+    #[test]
+    fn a_sound_batch_is_taken_in_every_supported_compression() {
+        let records = [record(0, b"a", 5), record(1, b"b", 7)];
+        for compression in [Compression::None, GZIP, SNAPPY] {
+            let header = check(&encode(&records, compression)).unwrap();
+            assert_eq!(
+                (header.count, header.last_offset_delta, header.max_timestamp),
+                (2, 1, 7)
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_without_a_value_is_refused_in_every_compression() {
+        for compression in [Compression::None, GZIP, SNAPPY] {
+            assert_eq!(check(&with_header(Some(b""), compression)).err(), None);
+            let refused = check(&with_header(None, compression));
+            assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_consumer_could_read_is_refused() {
+        let lz4 = with_attributes(3);
+        let zstd = with_attributes(4);
+        let transactional = with_attributes(0b1_0000);
+        let control = with_attributes(0b10_0000);
+        let mislabelled = with_attributes(1);
+        let two = [batch(&["a"]), batch(&["b"])].concat();
+        let mut count = batch(&["a"]).to_vec();
+        count[60] = 2;
+        reseal(&mut count);
+        let mut delta = batch(&["a", "b"]).to_vec();
+        delta[26] = 7;
+        reseal(&mut delta);
+        let late = encode(&[record(0, b"a", i64::MAX)], Compression::None);
+        let mut old = batch(&["a"]).to_vec();
+        old[16] = 1;
+        let mut flipped = batch(&["a"]).to_vec();
+        flipped[70] ^= 1;
+        let long = encode(
+            &[record(0, &vec![0; BATCH_BYTES_MAX], 1)],
+            Compression::None,
+        );
+        let bomb = encode(
+            &[record(0, &vec![0; BATCH_BYTES_UNCOMPRESSED_MAX], 1)],
+            GZIP,
+        );
+        let cases: [(&str, &[u8], fn(&Refusal) -> bool); 13] = [
+            ("lz4", &lz4, |r| *r == Refusal::Compression),
+            ("zstd", &zstd, |r| *r == Refusal::Compression),
+            ("transactional", &transactional, |r| {
+                matches!(r, Refusal::Invalid(_))
+            }),
+            ("control", &control, |r| matches!(r, Refusal::Invalid(_))),
+            ("not the gzip it says", &mislabelled, |r| {
+                matches!(r, Refusal::Invalid(_))
+            }),
+            ("two batches", &two, |r| matches!(r, Refusal::Invalid(_))),
+            ("a record missing", &count, |r| {
+                matches!(r, Refusal::Invalid(_))
+            }),
+            ("a last offset that does not fit", &delta, |r| {
+                matches!(r, Refusal::Invalid(_))
+            }),
+            ("a time no calendar holds", &late, |r| {
+                matches!(r, Refusal::Invalid(_))
+            }),
+            ("message format 1", &old, |r| *r == Refusal::OldFormat),
+            ("a flipped bit", &flipped, |r| *r == Refusal::Damaged),
+            ("too long", &long, |r| *r == Refusal::TooLarge),
+            ("too long once unpacked", &bomb, |r| *r == Refusal::TooLarge),
+        ];
+        for (what, bytes, expected) in cases {
+            let refusal = check(bytes).unwrap_err();
+            assert!(expected(&refusal), "{what}: {refusal:?}");
+        }
+        assert_eq!(check(b""), Err(Refusal::Damaged));
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let bytes = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
+        let headers = proptest::collection::vec(("[a-z]{0,8}", any::<[u8; 3]>()), 0..4);
+        (bytes(), bytes(), 0..4_000_000_000_000_i64, headers).prop_map(
+            |(key, value, at, headers)| {
+                let mut any = record(0, b"", at);
+                any.key = key.map(Bytes::from);
+                any.value = value.map(Bytes::from);
+                any.headers = headers
+                    .into_iter()
+                    .map(|(name, value)| {
+                        (StrBytes::from(name), Some(Bytes::copy_from_slice(&value)))
+                    })
+                    .collect();
+                any
+            },
+        )
+    }
+
+    fn any_compression() -> impl Strategy<Value = Compression> {
+        prop_oneof![Just(Compression::None), Just(GZIP), Just(SNAPPY)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_another_codec_writes_is_read_here(
+            mut records in proptest::collection::vec(any_record(), 1..12),
+            compression in any_compression(),
+        ) {
+            for (at, record) in records.iter_mut().enumerate() {
+                record.offset = at as i64;
+                record.sequence = at as i32;
+            }
+            let batch = encode(&records, compression);
+            let header = check(&batch).unwrap();
+            prop_assert_eq!(header.bytes, batch.len());
+            let times: Vec<i64> = records.iter().map(|record| record.timestamp).collect();
+            let read = stamps(&header, &batch).unwrap();
+            prop_assert_eq!(read.iter().map(|stamp| stamp.timestamp).collect::<Vec<_>>(), times);
+        }
+
+        #[test]
+        fn a_base_offset_changes_nothing_that_the_checksum_covers(offset in any::<i64>()) {
+            let mut moved = batch(&["a", "b"]).to_vec();
+            crate::log::batch::assign(&mut moved, offset);
+            let header = Header::verify(&moved).unwrap();
+            prop_assert_eq!(header.base_offset, offset);
+            prop_assert_eq!(header.next_offset(), offset.saturating_add(1).saturating_add(1));
+        }
+
+        #[test]
+        fn damage_anywhere_behind_the_checksum_is_noticed(at in 17..90_usize, bit in 0..8_u8) {
+            let mut damaged = batch(&["a", "b"]).to_vec();
+            prop_assume!(at < damaged.len());
+            damaged[at] ^= 1 << bit;
+            prop_assert!(check(&damaged).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            sealed in any::<bool>(),
+        ) {
+            if sealed && bytes.len() > HEADER_BYTES {
+                bytes[16] = 2;
+                let length = bytes.len() as i32 - 12;
+                bytes[8..12].copy_from_slice(&length.to_be_bytes());
+                reseal(&mut bytes);
+            }
+            // Whatever the answer is, it is an answer.
+            let _ = check(&bytes);
+        }
+    }
+}

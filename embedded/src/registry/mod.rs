@@ -5,6 +5,8 @@
 //! Confluent's error codes.
 
 mod compatibility;
+#[cfg(test)]
+mod durability;
 mod failure;
 mod http;
 mod schema;
