@@ -221,3 +221,48 @@ fn lock(committed: &Mutex<Committed>) -> MutexGuard<'_, Committed> {
 fn refuse<V>(kind: ErrorKind, operation: &'static str, detail: String) -> Result<V, Error> {
     Err(Error::new(kind, operation, detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(tx: &Tx, prefix: &str) -> Vec<(String, String)> {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        tx.scan("t", prefix.as_bytes())
+            .into_iter()
+            .map(|(key, row)| (text(key), text(row)))
+            .collect()
+    }
+
+    fn pair(key: &str, row: &str) -> (String, String) {
+        (key.to_owned(), row.to_owned())
+    }
+
+    #[test]
+    fn a_transaction_sees_its_own_changes_over_what_is_committed() {
+        let store = MemoryStore::new(());
+        for (table, key) in [
+            ("s", "a1"),
+            ("t", "a1"),
+            ("t", "a2"),
+            ("t", "b1"),
+            ("u", "a1"),
+        ] {
+            let place = (table, key.as_bytes().to_vec());
+            lock(&store.committed).rows.insert(place, b"old".to_vec());
+        }
+        let mut tx = store.reader();
+        tx.put("t", b"a2", b"new".to_vec());
+        tx.put("t", b"a3", b"new".to_vec());
+        tx.remove("t", b"a1");
+        assert_eq!(rows(&tx, "a"), [pair("a2", "new"), pair("a3", "new")]);
+        assert_eq!(rows(&tx, "").len(), 3);
+        assert_eq!(tx.get("t", b"a1"), None);
+        assert_eq!(tx.get("t", b"a3"), Some(b"new".to_vec()));
+        assert_eq!(tx.get("t", b"b1"), Some(b"old".to_vec()));
+
+        // Nobody else sees them.
+        let other = store.reader();
+        assert_eq!(rows(&other, "a"), [pair("a1", "old"), pair("a2", "old")]);
+    }
+}
