@@ -109,9 +109,10 @@ impl Slot {
     pub(crate) fn take(&self, next: Option<Sequence>) -> Next {
         let mut waiting = self.lock();
         let Some(next) = next else {
+            let look = waiting.table || !waiting.rows.is_empty();
             waiting.rows.clear();
             waiting.table = false;
-            return Next::Table;
+            return if look { Next::Table } else { Next::Nothing };
         };
         // Commits of two shards may hand over out of order; the rows themselves are numbered.
         waiting
@@ -195,8 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_publisher_starts_with_the_table() {
-        assert_eq!(take(&offered(&[3]), None), Next::Table);
+    fn a_publisher_that_knows_no_sequence_looks_into_the_table_once_per_wake_up() {
+        let handover = offered(&[3]);
+        assert_eq!(take(&handover, None), Next::Table);
+        assert_eq!(take(&handover, None), Next::Nothing);
+        handover.slot(ShardId(0)).unwrap().look_into_table();
+        assert_eq!(take(&handover, None), Next::Table);
     }
 
     #[test]

@@ -114,6 +114,8 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
         let Some(slot) = service.handover.slot(self.shard) else {
             return Ok(());
         };
+        // What an earlier owner left.
+        slot.look_into_table();
         while !self.stop.is_cancelled() {
             match slot.take(self.next) {
                 Next::Rows(rows) => self.publish(slot, rows).await?,

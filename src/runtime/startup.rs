@@ -59,10 +59,12 @@ async fn attempt<C: Context, S: Store<C>>(
     let stored = store.agree_on_partitions(options.partitions).await?;
     expect_partitions("the database", stored, options.partitions)?;
     for registration in context.writes() {
-        ports
-            .log
-            .create_topic(registration.topic, options.partitions)
-            .await?;
+        if ports.log.partitions(registration.topic).await?.is_none() {
+            ports
+                .log
+                .create_topic(registration.topic, options.partitions)
+                .await?;
+        }
     }
     check_topics(context, ports, options.partitions).await?;
     Ok(Writer::bind(&*ports.registry, context.writes(), options.binding).await?)
