@@ -22,6 +22,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// The only topic.
@@ -70,6 +71,7 @@ pub(crate) struct State {
 pub(crate) struct Broker {
     pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
+    cut: watch::Sender<()>,
     _tasks: JoinSet<()>,
 }
 
@@ -79,12 +81,19 @@ impl Broker {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&state)));
+        let (cut, cuts) = watch::channel(());
+        tasks.spawn(accept(listener, Arc::clone(&state), cuts));
         Self {
             address,
             state,
+            cut,
             _tasks: tasks,
         }
+    }
+
+    /// Closes every connection, as a broker does with idle ones and when it restarts.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(());
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -92,11 +101,18 @@ impl Broker {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>, cuts: watch::Receiver<()>) {
     let address = listener.local_addr().unwrap();
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(converse(stream, address, Arc::clone(&state)));
+        let (state, mut cuts) = (Arc::clone(&state), cuts.clone());
+        cuts.mark_unchanged();
+        connections.spawn(async move {
+            tokio::select! {
+                () = converse(stream, address, state) => {}
+                _ = cuts.changed() => {}
+            }
+        });
     }
 }
 

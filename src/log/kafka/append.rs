@@ -1,7 +1,9 @@
 //! Appending.
 
+use std::time::Duration;
+
 use rskafka::chrono::DateTime;
-use rskafka::client::partition::Compression;
+use rskafka::client::partition::{Compression, OffsetAt};
 use rskafka::record::Record as WireRecord;
 use tokio::time::Instant;
 
@@ -36,20 +38,31 @@ pub(super) fn to_wire(records: Vec<Record>) -> Result<Vec<WireRecord>, Failure> 
 }
 
 /// One attempt; the offset of the last record.
+///
+/// A connection that has been idle for `probe_after` is asked for an offset first: brokers close
+/// idle connections and restart, and an append that is the first to notice could not tell whether
+/// it has arrived.
 pub(super) async fn append(
     sessions: &Sessions,
     topic: &str,
     partition: i32,
     records: &[WireRecord],
+    probe_after: Duration,
     deadline: Instant,
 ) -> Result<i64, Failure> {
     sessions
         .attempt(deadline, |session| async move {
-            let client = session
+            let partition = session
                 .partition(topic, partition, Role::Prompt, deadline)
                 .await?;
+            let client = partition.client();
+            if partition.idle() >= probe_after {
+                let probe = client.get_offset(OffsetAt::Latest);
+                in_time(deadline, Phase::Prepare, probe).await?;
+            }
             let produce = client.produce(records.to_vec(), Compression::NoCompression);
             let offsets = in_time(deadline, Phase::Append, produce).await?;
+            partition.answered();
             offsets.last().copied().ok_or_else(|| {
                 Failure::described(ErrorKind::Fatal, "an append needs at least one record")
             })

@@ -41,7 +41,11 @@ pub struct Config {
 pub struct KafkaLog {
     sessions: Sessions,
     call_timeout: Duration,
+    probe_after: Duration,
 }
+
+/// After this much silence a connection is tried with a harmless request before an append.
+const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 impl KafkaLog {
     /// A log that connects with its first call.
@@ -50,6 +54,7 @@ impl KafkaLog {
         Self {
             sessions: Sessions::new(config),
             call_timeout: limits::LOG_CALL_TIMEOUT,
+            probe_after: PROBE_AFTER,
         }
     }
 
@@ -59,6 +64,16 @@ impl KafkaLog {
     pub fn with_call_timeout(self, call_timeout: Duration) -> Self {
         Self {
             call_timeout,
+            ..self
+        }
+    }
+
+    /// Takes every connection for idle, for tests of what follows from that.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn with_idle_connections(self) -> Self {
+        Self {
+            probe_after: Duration::ZERO,
             ..self
         }
     }
@@ -115,7 +130,14 @@ impl Log for KafkaLog {
         let call = Call::on_partition("append", topic, partition);
         let records = append::to_wire(records).map_err(|failure| failure.into_error(call))?;
         self.persist(call, |deadline| {
-            append::append(&self.sessions, topic, partition, &records, deadline)
+            append::append(
+                &self.sessions,
+                topic,
+                partition,
+                &records,
+                self.probe_after,
+                deadline,
+            )
         })
         .await
     }

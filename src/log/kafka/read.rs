@@ -23,20 +23,21 @@ pub(super) async fn read(
 ) -> Result<Batch, Failure> {
     sessions
         .attempt(deadline, |session| async move {
-            let client = session
+            let partition = session
                 .partition(topic, partition, Role::Poll, deadline)
                 .await?;
-            let (mut records, high_watermark) = match fetch(&client, from, limit, deadline).await {
+            let client = partition.client();
+            let (mut records, high_watermark) = match fetch(client, from, limit, deadline).await {
                 Err(failure) if failure.kind == ErrorKind::Fatal => {
-                    first_batch(&client, from, deadline).await?
+                    first_batch(client, from, deadline).await?
                 }
                 outcome => outcome?,
             };
             if records.is_empty() && from > high_watermark {
-                within(&client, from, deadline).await?;
+                within(client, from, deadline).await?;
             }
             if records.is_empty() && from < high_watermark {
-                records = withheld(&client, from, deadline).await?;
+                records = withheld(client, from, deadline).await?;
             }
             Ok(Batch {
                 records: records.into_iter().map(consumed).collect(),
@@ -55,13 +56,15 @@ pub(super) async fn bounds(
 ) -> Result<Bounds, Failure> {
     sessions
         .attempt(deadline, |session| async move {
-            let client = session
+            let partition = session
                 .partition(topic, partition, Role::Prompt, deadline)
                 .await?;
+            let client = partition.client();
             let first = client.get_offset(OffsetAt::Earliest);
             let first = in_time(deadline, Phase::Read, first).await?;
             let next = client.get_offset(OffsetAt::Latest);
             let next = in_time(deadline, Phase::Read, next).await?;
+            partition.answered();
             Ok(Bounds { first, next })
         })
         .await

@@ -36,7 +36,15 @@ pub(super) enum Role {
 }
 
 type PartitionKey = (String, i32, Role);
-type PartitionCell = Arc<OnceCell<Arc<PartitionClient>>>;
+type PartitionCell = Arc<OnceCell<Arc<Partition>>>;
+
+/// rskafka's client of one partition: one connection.
+#[derive(Debug)]
+pub(super) struct Partition {
+    client: PartitionClient,
+    /// When the broker was last known to answer on this connection.
+    answered: Mutex<Instant>,
+}
 
 /// A client of the cluster and its clients of partitions.
 #[derive(Debug)]
@@ -134,7 +142,7 @@ impl Session {
         partition: i32,
         role: Role,
         deadline: Instant,
-    ) -> Result<Arc<PartitionClient>, Failure> {
+    ) -> Result<Arc<Partition>, Failure> {
         let cell = self.cell(topic, partition, role);
         let open = cell.get_or_try_init(|| async {
             let known = self
@@ -150,7 +158,7 @@ impl Session {
             self.client
                 .partition_client(topic, partition, UnknownTopicHandling::Error)
                 .await
-                .map(Arc::new)
+                .map(|client| Arc::new(Partition::new(client)))
                 .map_err(|error| Failure::client(Phase::Prepare, error))
         });
         timeout_at(deadline, open)
@@ -169,6 +177,32 @@ impl Session {
                 .entry((topic.to_owned(), partition, role))
                 .or_default(),
         )
+    }
+}
+
+impl Partition {
+    fn new(client: PartitionClient) -> Self {
+        Self {
+            client,
+            answered: Mutex::new(Instant::now()),
+        }
+    }
+
+    pub(super) fn client(&self) -> &PartitionClient {
+        &self.client
+    }
+
+    /// Notes that the broker has answered on this connection.
+    pub(super) fn answered(&self) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long ago the broker was last known to answer on this connection.
+    pub(super) fn idle(&self) -> Duration {
+        self.answered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 }
 
