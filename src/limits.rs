@@ -17,11 +17,16 @@ pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(2);
 pub const APPEND_BYTES_MAX: usize = 800 * 1024;
 /// Records in one append.
 pub const APPEND_RECORDS_MAX: usize = 1_000;
+/// Records that wait for their append, per partition of an appender; callers beyond wait outside.
+pub const APPEND_QUEUE_MAX: usize = 4_000;
 /// Outbox rows of the own partition above which a shard stops consuming.
 pub const OUTBOX_ROWS_MAX: i64 = 1_000;
 
 /// Own timeout of each call on the log, added to a long poll; rskafka has none.
 pub const LOG_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this much silence a connection to the log is tried with a harmless request before an
+/// append: brokers close idle connections (after 10 minutes by default) and restart.
+pub const LOG_PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Timeout of each call on the schema registry.
 pub const REGISTRY_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer "no such schema" is believed before the registry is asked again.

@@ -13,9 +13,6 @@ use crate::limits;
 use crate::partitioner::partition_of;
 use crate::spawner::{Spawner, Task};
 
-/// Records that wait for their append, per partition; callers beyond wait outside.
-const QUEUE_MAX: usize = 4 * limits::APPEND_RECORDS_MAX;
-
 /// Appends single records to one topic, in batches per partition.
 ///
 /// Records of one key keep the order in which their `append` calls were made, if each caller
@@ -45,7 +42,7 @@ impl Appender {
         let topic: Arc<str> = topic.into();
         let (queues, workers) = (0..partitions)
             .map(|partition| {
-                let (queue, waiting) = mpsc::channel(QUEUE_MAX);
+                let (queue, waiting) = mpsc::channel(limits::APPEND_QUEUE_MAX);
                 let worker = Worker {
                     log: Arc::clone(&log),
                     topic: Arc::clone(&topic),

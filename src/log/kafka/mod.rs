@@ -44,9 +44,6 @@ pub struct KafkaLog {
     probe_after: Duration,
 }
 
-/// After this much silence a connection is tried with a harmless request before an append.
-const PROBE_AFTER: Duration = Duration::from_secs(1);
-
 impl KafkaLog {
     /// A log that connects with its first call.
     #[must_use]
@@ -54,7 +51,7 @@ impl KafkaLog {
         Self {
             sessions: Sessions::new(config),
             call_timeout: limits::LOG_CALL_TIMEOUT,
-            probe_after: PROBE_AFTER,
+            probe_after: limits::LOG_PROBE_AFTER,
         }
     }
 
