@@ -1,8 +1,8 @@
 //! Bulk writes: a few statements per table, whatever the number of rows.
 
 use messaging::store::Error;
+use messaging::store::sqlite;
 use messaging::store::sqlite::bulk::{self, Insert, Values};
-use messaging::store::sqlite::{self};
 use sqlx::SqliteConnection;
 
 use crate::domain::book::Counters;
