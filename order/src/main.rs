@@ -59,6 +59,7 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let metrics = telemetry::metrics();
     let grpc = server::bind("--listen", cli.listen)?;
     let http = server::bind("--listen-http", cli.listen_http)?;
+    tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "listening");
     let health = Health::new();
     let shutdown = CancellationToken::new();
     let parts = vec![("order".to_owned(), health.clone())];

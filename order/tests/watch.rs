@@ -86,7 +86,8 @@ async fn polled(shown: &Arc<Shown>, after_version: i64) -> Watched {
 
 /// The next state's version and status; `None` at the end.
 async fn next(watched: &mut Watched) -> Option<(i64, proto::order::Status)> {
-    let order = watched.next().await?.unwrap().order.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(30), watched.next());
+    let order = answer.await.expect("an answer")?.unwrap().order.unwrap();
     Some((order.version, order.status()))
 }
 

@@ -1,12 +1,8 @@
 //! The rules of an order: pure, no IO, no clock, no randomness.
 
 mod order;
-#[cfg(test)]
-mod properties;
 mod rules;
 mod status;
-#[cfg(test)]
-mod testing;
 
 use contracts::inventory::ReservationEvent;
 use contracts::order::{OrderCommand, OrderEvent};
@@ -54,3 +50,8 @@ pub fn apply(
         Message::Reservation(event) => rules::reservation(entry, event, at),
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod testing;
