@@ -8,8 +8,10 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use embedded::log;
 use rskafka::BackoffConfig;
 use rskafka::chrono::{DateTime, Utc};
 use rskafka::client::error::{Error, ProtocolError};
@@ -313,5 +315,157 @@ async fn many_producers_share_a_partition_and_nobody_is_lost() {
         read.extend(records.into_iter().map(|r| r.offset));
     }
     assert_eq!(read, offsets);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_belongs_to_one_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = log::Log::open(log::Config::new(dir.path())).unwrap();
+    let second = log::Log::open(log::Config::new(dir.path())).unwrap_err();
+    assert!(matches!(second, log::Error::InUse { .. }), "{second}");
+    drop(first);
+    log::Log::open(log::Config::new(dir.path())).unwrap();
+}
+
+/// The only segment of the only partition.
+fn segment(dir: &Path) -> PathBuf {
+    dir.join(format!("topics/1-{TOPIC}/0/00000000000000000000.log"))
+}
+
+/// A log that was stopped with two batches in it.
+async fn stopped_log() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::log(dir.path());
+    let client = client(&server).await;
+    create_topic(&client, 1).await;
+    let writer = partition(&client, 0).await;
+    for value in ["a", "b"] {
+        writer
+            .produce(vec![record(value, 1)], Compression::NoCompression)
+            .await
+            .unwrap();
+    }
+    server.stop().await;
+    dir
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_what_was_acknowledged_is_refused_by_name_and_left_alone() {
+    let dir = stopped_log().await;
+    let path = segment(dir.path());
+    let sound = std::fs::read(&path).unwrap();
+    let half = sound.len() / 2;
+    let flip = |at: usize| {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        damaged
+    };
+    let first = (0, "the first batch");
+    let second = (half as u64, "the second batch");
+    let cases = [
+        (flip(70), first),
+        (flip(half + 70), second),
+        (sound[..sound.len() - 1].to_vec(), second),
+        (sound[..half].to_vec(), second),
+        (Vec::new(), first),
+    ];
+    for (damaged, (position, what)) in cases {
+        std::fs::write(&path, &damaged).unwrap();
+        let refused = log::Log::open(log::Config::new(dir.path())).unwrap_err();
+        match &refused {
+            log::Error::Corrupt {
+                file, position: at, ..
+            } => {
+                assert_eq!((file, *at), (&path, position), "{what}");
+            }
+            other => panic!("{what}: {other}"),
+        }
+        assert_eq!(refused.to_string().lines().count(), 1);
+        assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing is changed");
+    }
+    std::fs::write(&path, &sound).unwrap();
+    log::Log::open(log::Config::new(dir.path())).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_tail_is_cut_off() {
+    let dir = stopped_log().await;
+    let path = segment(dir.path());
+    let sound = std::fs::read(&path).unwrap();
+    for torn in [&[0; 30][..], &[0xff; 100], &sound[..sound.len() / 2 + 20]] {
+        std::fs::write(&path, [&sound, torn].concat()).unwrap();
+        let server = Server::log(dir.path());
+        let client = client(&server).await;
+        let reader = partition(&client, 0).await;
+        assert_eq!(reader.get_offset(OffsetAt::Latest).await.unwrap(), 2);
+        server.stop().await;
+        assert_eq!(std::fs::read(&path).unwrap(), sound);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_files_are_refused() {
+    for missing in ["topics.journal", "groups.journal"] {
+        let dir = stopped_log().await;
+        std::fs::remove_file(dir.path().join(missing)).unwrap();
+        let refused = log::Log::open(log::Config::new(dir.path())).unwrap_err();
+        assert!(
+            matches!(refused, log::Error::Corrupt { .. }),
+            "{missing}: {refused}"
+        );
+        assert!(segment(dir.path()).exists());
+    }
+    let dir = stopped_log().await;
+    std::fs::remove_file(segment(dir.path())).unwrap();
+    let refused = log::Log::open(log::Config::new(dir.path())).unwrap_err();
+    assert!(matches!(refused, log::Error::Corrupt { .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_are_cut_found_again_and_removed_by_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = log::Config::new(dir.path());
+    config.segment_bytes = 2_000;
+    let server = Server::log_with(config.clone());
+    let before = client(&server).await;
+    create_topic(&before, 1).await;
+    let writer = partition(&before, 0).await;
+    for n in 0..100 {
+        let values = vec![record(&n.to_string(), n)];
+        writer
+            .produce(values, Compression::NoCompression)
+            .await
+            .unwrap();
+    }
+    server.stop().await;
+
+    let server = Server::log_with(config.clone());
+    let after = client(&server).await;
+    let reader = partition(&after, 0).await;
+    for offset in [0, 1, 17, 50, 98, 99] {
+        let read = values(&reader, offset).await;
+        assert_eq!(read[0], (offset, offset.to_string()));
+        assert_eq!(read.last().unwrap().0, 99, "one fetch crosses segments");
+        let at = OffsetAt::Timestamp(DateTime::<Utc>::from_timestamp_millis(offset).unwrap());
+        assert_eq!(reader.get_offset(at).await.unwrap(), offset);
+    }
+    server.stop().await;
+
+    config.retention.max_bytes = Some(5_000);
+    let server = Server::log_with(config);
+    let shrunk = client(&server).await;
+    let reader = partition(&shrunk, 0).await;
+    let removed = async {
+        while reader.get_offset(OffsetAt::Earliest).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), removed)
+        .await
+        .expect("retention runs at the start");
+    assert_out_of_range(&reader, 0).await;
+    let start = reader.get_offset(OffsetAt::Earliest).await.unwrap();
+    assert_eq!(values(&reader, start).await.last().unwrap().0, 99);
     server.stop().await;
 }

@@ -174,3 +174,64 @@ fn commits(offsets: &Group) -> Vec<Commit> {
     };
     offsets.iter().map(commit).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::faulty::{Disk, Syncs};
+
+    fn open(disk: &Disk) -> Offsets {
+        Offsets::open(Arc::new(disk.clone()), Path::new("/")).unwrap()
+    }
+
+    fn commit(topic: &str, partition: i32, offset: i64) -> Commit {
+        let committed = Committed {
+            offset,
+            metadata: "m".repeat(1_000),
+        };
+        Commit {
+            topic: topic.to_owned(),
+            partition,
+            committed,
+        }
+    }
+
+    fn offset(offsets: &Offsets, topic: &str) -> Option<i64> {
+        offsets.get("g", topic, 0).map(|committed| committed.offset)
+    }
+
+    #[test]
+    fn the_latest_commit_counts_also_after_the_journal_was_rewritten() {
+        let disk = Disk::new(Syncs::Honest);
+        let offsets = open(&disk);
+        offsets.commit("other", vec![commit("a", 0, 7)]).unwrap();
+        for at in 0..3_000 {
+            offsets.commit("g", vec![commit("a", 0, at)]).unwrap();
+        }
+        let bytes = offsets.lock().journal.len();
+        assert!(
+            bytes < REWRITE_BYTES_MIN * 2,
+            "3 MB were written, {bytes} bytes are left"
+        );
+        for offsets in [offsets, open(&disk)] {
+            assert_eq!(offset(&offsets, "a"), Some(2_999));
+            assert_eq!(offsets.of_group("other"), [commit("a", 0, 7)]);
+        }
+    }
+
+    #[test]
+    fn a_deleted_topic_is_forgotten_and_others_are_not() {
+        let disk = Disk::new(Syncs::Honest);
+        let offsets = open(&disk);
+        offsets
+            .commit("g", vec![commit("a", 0, 1), commit("b", 0, 2)])
+            .unwrap();
+        offsets.forget_topic("a").unwrap();
+        for offsets in [offsets, open(&disk)] {
+            assert_eq!(
+                (offset(&offsets, "a"), offset(&offsets, "b")),
+                (None, Some(2))
+            );
+        }
+    }
+}
