@@ -189,7 +189,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_at_the_address_is_unreachable() {
-        let failure = Client::connect("http://127.0.0.1:1", Duration::from_secs(1))
+        let free = messaging::server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let nobody = format!("http://{}", free.local_addr().unwrap());
+        drop(free);
+        let failure = Client::connect(&nobody, Duration::from_secs(1))
             .await
             .unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
