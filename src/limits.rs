@@ -60,8 +60,9 @@ pub const LEASE_HEARTBEAT: Duration = Duration::from_secs(2);
 pub const TOPIC_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Inbox horizon: ids are kept this long, one day longer than the topics' retention (7 days).
 pub const INBOX_HORIZON: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-/// How often a shard prunes its inbox.
-pub const INBOX_PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often a shard prunes its inbox; with [`INBOX_PRUNE_ROWS`] this bounds the rate at which ids
+/// can leave, which must be above the rate at which they come.
+pub const INBOX_PRUNE_EVERY: Duration = Duration::from_secs(1);
 /// Inbox entries that one turn prunes at most.
 pub const INBOX_PRUNE_ROWS: u32 = 1_000;
 

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged when `RUST_LOG` says nothing.
-const DEFAULT_FILTER: &str = "info,rskafka=warn,sqlx=warn";
+const DEFAULT_FILTER: &str = "info,rskafka=off,sqlx=warn";
 /// How often histogram samples are folded into their buckets, so that a process that nobody
 /// scrapes does not collect them for ever.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);

@@ -66,7 +66,7 @@ async fn an_order_is_reserved_against_stock_and_its_repetition_changes_nothing()
             stored.total_price_minor,
             stored.total_quantity
         ),
-        (2, 500, 5)
+        (2, Some(500), Some(5))
     );
 }
 

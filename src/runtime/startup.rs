@@ -22,6 +22,7 @@ pub(crate) async fn prepare<C: Context, S: Store<C>>(
 ) -> Result<Writer, Error> {
     health.set(PART, Condition::Starting);
     let mut backoff = BACKOFF.start();
+    let mut told = String::new();
     loop {
         match attempt(context, store, ports, options).await {
             Ok(writer) => {
@@ -29,12 +30,16 @@ pub(crate) async fn prepare<C: Context, S: Store<C>>(
                 return Ok(writer);
             }
             Err(error) if may_pass(&error) => {
-                health.set(
-                    PART,
-                    Condition::Stalled {
-                        reason: error.to_string(),
-                    },
-                );
+                let reason = error.to_string();
+                if reason != told {
+                    tracing::warn!(
+                        source = context.source(),
+                        reason,
+                        "cannot start yet, waiting"
+                    );
+                    told.clone_from(&reason);
+                }
+                health.set(PART, Condition::Stalled { reason });
                 ports.clock.sleep(backoff.next(ports.ids.random())).await;
             }
             Err(error) => {

@@ -378,11 +378,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "database {} failed ({:?}): {}",
-            self.operation, self.kind, self.source
-        )
+        write!(f, "database {} failed: {}", self.operation, self.source)
     }
 }
 

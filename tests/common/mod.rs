@@ -22,14 +22,14 @@ use tonic::transport::{Channel, Endpoint};
 
 mod wait;
 
-pub use wait::{eventually, within};
+pub(crate) use wait::{eventually, within};
 
 /// Partitions of the store under test.
-pub const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 
 /// The parts of a store, by their names on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub(crate) enum Part {
     Log,
     Registry,
     Order,
@@ -44,8 +44,8 @@ struct Running {
 }
 
 /// A store under test.
-pub struct Store {
-    pub dir: TempDir,
+pub(crate) struct Store {
+    pub(crate) dir: TempDir,
     addresses: BTreeMap<Part, SocketAddr>,
     running: BTreeMap<Part, Running>,
 }
@@ -65,12 +65,12 @@ fn settings<A: clap::Args>(flags: &[(&str, String)]) -> A {
 
 impl Store {
     /// Everything started and ready.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_only(&[Part::Order, Part::Inventory, Part::Gateway]).await
     }
 
     /// Log, registry and `parts`, ready.
-    pub async fn start_only(parts: &[Part]) -> Self {
+    pub(crate) async fn start_only(parts: &[Part]) -> Self {
         let all = [
             Part::Log,
             Part::Registry,
@@ -96,15 +96,15 @@ impl Store {
         store
     }
 
-    pub fn address(&self, part: Part) -> SocketAddr {
+    pub(crate) fn address(&self, part: Part) -> SocketAddr {
         self.addresses[&part]
     }
 
-    pub fn url(&self, part: Part) -> String {
+    pub(crate) fn url(&self, part: Part) -> String {
         format!("http://{}", self.address(part))
     }
 
-    pub fn database(&self, part: Part) -> PathBuf {
+    pub(crate) fn database(&self, part: Part) -> PathBuf {
         self.dir.path().join(if part == Part::Order {
             "order.db"
         } else {
@@ -112,12 +112,12 @@ impl Store {
         })
     }
 
-    pub fn health(&self, part: Part) -> &Health {
+    pub(crate) fn health(&self, part: Part) -> &Health {
         &self.running[&part].health
     }
 
     /// Starts a part and waits until it is ready.
-    pub async fn start_part(&mut self, part: Part) {
+    pub(crate) async fn start_part(&mut self, part: Part) {
         self.launch(part);
         self.ready(part).await;
     }
@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// Waits until a part refuses to run; returns its words.
-    pub async fn refusal(&mut self, part: Part) -> String {
+    pub(crate) async fn refusal(&mut self, part: Part) -> String {
         let running = self.running.remove(&part).unwrap();
         within(running.task, "the refusal")
             .await
@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// Starts a part and waits for nothing.
-    pub fn launch(&mut self, part: Part) {
+    pub(crate) fn launch(&mut self, part: Part) {
         let health = Health::new();
         let shutdown = CancellationToken::new();
         let listener = bind(self.address(part));
@@ -216,7 +216,7 @@ impl Store {
     }
 
     /// Stops a part gracefully.
-    pub async fn stop_part(&mut self, part: Part) {
+    pub(crate) async fn stop_part(&mut self, part: Part) {
         let running = self.running.remove(&part).unwrap();
         running.shutdown.cancel();
         within(running.task, &format!("{part:?} stopped"))
@@ -226,7 +226,7 @@ impl Store {
     }
 
     /// Stops everything gracefully, services before the log; the data stays.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         for part in [
             Part::Gateway,
             Part::Inventory,
@@ -246,16 +246,16 @@ impl Store {
             .connect_lazy()
     }
 
-    pub fn orders(&self) -> OrderServiceClient<Channel> {
+    pub(crate) fn orders(&self) -> OrderServiceClient<Channel> {
         OrderServiceClient::new(self.channel())
     }
 
-    pub fn inventory(&self) -> InventoryServiceClient<Channel> {
+    pub(crate) fn inventory(&self) -> InventoryServiceClient<Channel> {
         InventoryServiceClient::new(self.channel())
     }
 
     /// Receives stock and waits until it is booked.
-    pub async fn receive(&self, receipt: &str, product: &str, quantity: i32) {
+    pub(crate) async fn receive(&self, receipt: &str, product: &str, quantity: i32) {
         let before = self.stock(product).await.map_or(0, |stock| stock.version);
         let request = proto::ReceiveStockRequest {
             receipt_id: receipt.to_owned(),
@@ -272,7 +272,7 @@ impl Store {
     }
 
     /// A product's stock, or `None` if nobody knows it.
-    pub async fn stock(&self, product: &str) -> Option<proto::StockLevel> {
+    pub(crate) async fn stock(&self, product: &str) -> Option<proto::StockLevel> {
         let request = proto::GetStockRequest {
             product_id: product.to_owned(),
         };
@@ -285,17 +285,17 @@ impl Store {
     }
 
     /// `(on_hand, reserved)` of a product.
-    pub async fn levels(&self, product: &str) -> (i64, i64) {
+    pub(crate) async fn levels(&self, product: &str) -> (i64, i64) {
         let stock = self.stock(product).await.unwrap();
         (stock.on_hand, stock.reserved)
     }
 
-    pub async fn place(&self, order: proto::Order) {
+    pub(crate) async fn place(&self, order: proto::Order) {
         self.orders().place_order(request(order)).await.unwrap();
     }
 
     /// An order, or `None` if it is not known yet.
-    pub async fn order(&self, id: &str) -> Option<proto::Order> {
+    pub(crate) async fn order(&self, id: &str) -> Option<proto::Order> {
         let request = proto::GetOrderRequest {
             order_id: id.to_owned(),
         };
@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Waits until an order has this status.
-    pub async fn reaches(&self, id: &str, status: Status) -> proto::Order {
+    pub(crate) async fn reaches(&self, id: &str, status: Status) -> proto::Order {
         eventually(&format!("{id} is {status:?}"), async || {
             self.order(id)
                 .await
@@ -319,7 +319,7 @@ impl Store {
 }
 
 /// An order of `(product, quantity)` lines.
-pub fn order(id: &str, lines: &[(&str, i32)]) -> proto::Order {
+pub(crate) fn order(id: &str, lines: &[(&str, i32)]) -> proto::Order {
     proto::Order {
         order_id: id.to_owned(),
         customer_id: "CUSTOMER_001".to_owned(),
@@ -336,7 +336,7 @@ pub fn order(id: &str, lines: &[(&str, i32)]) -> proto::Order {
     }
 }
 
-pub fn request(order: proto::Order) -> proto::PlaceOrderRequest {
+pub(crate) fn request(order: proto::Order) -> proto::PlaceOrderRequest {
     proto::PlaceOrderRequest {
         order: Some(order),
         ..proto::PlaceOrderRequest::default()
@@ -344,7 +344,7 @@ pub fn request(order: proto::Order) -> proto::PlaceOrderRequest {
 }
 
 /// Counts the rows that `query` finds in a service's database.
-pub async fn count(database: &Path, query: &'static str) -> i64 {
+pub(crate) async fn count(database: &Path, query: &'static str) -> i64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(database)
         .read_only(true);

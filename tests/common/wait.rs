@@ -4,9 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How long anything here may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Polls until `probe` answers; fails the test after [`PATIENCE`].
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let polling = async {
         loop {
             if let Some(found) = probe().await {
@@ -19,7 +19,7 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
 }
 
 /// Awaits `future`; fails the test after [`PATIENCE`].
-pub async fn within<F: Future>(future: F, what: &str) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F, what: &str) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
