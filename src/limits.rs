@@ -77,6 +77,8 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;
 pub const LOCAL_RESETS_MAX: usize = 256;
 /// HTTP/2 header list of one request.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// How long a new connection may take to send the HTTP/2 preface or the head of an HTTP/1 request.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Keepalive ping after this much silence, and how long its answer may take.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// See [`KEEPALIVE_INTERVAL`].
@@ -91,5 +93,8 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
 /// When a shed or unavailable caller is told to come back (RetryInfo).
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a stream may go on once its server has been told to stop; then it ends with
+/// UNAVAILABLE, so that a watch that lasts for hours does not hold up the drain.
+pub const STREAM_DRAIN_MAX: Duration = Duration::from_secs(2);
 /// How long a server waits for calls in flight once it has been told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -59,40 +59,62 @@ fn with_retry_info(code: Code, message: impl Into<String>) -> Status {
 /// The answer to a call that the log failed.
 #[must_use]
 pub fn of_log(error: &log::Error) -> Status {
-    tracing::warn!(%error, kind = ?error.kind, "a call failed on the log");
     match error.kind {
+        // Health tells of an outage; a line per call would bury it.
         log::ErrorKind::Retry | log::ErrorKind::UnknownTopic => {
+            tracing::debug!(%error, "a call failed on the log");
             unavailable("the log cannot be reached; nothing was accepted")
         }
-        log::ErrorKind::Ambiguous => unavailable(
-            "the log did not answer, so the outcome is unknown; repeating the same request is safe",
-        ),
-        log::ErrorKind::OutOfRange | log::ErrorKind::Fatal => internal(),
+        log::ErrorKind::Ambiguous => {
+            tracing::debug!(%error, "a call's outcome on the log is unknown");
+            outcome_unknown()
+        }
+        log::ErrorKind::OutOfRange | log::ErrorKind::Fatal => {
+            tracing::error!(%error, "the log refuses a call");
+            internal()
+        }
     }
+}
+
+/// UNAVAILABLE for a command that may or may not have reached the log.
+#[must_use]
+pub fn outcome_unknown() -> Status {
+    unavailable(
+        "the log did not acknowledge in time, so the outcome is unknown; repeating the same \
+         request is safe",
+    )
 }
 
 /// The answer to a call that the database failed.
 #[must_use]
 pub fn of_store(error: &store::Error) -> Status {
-    tracing::warn!(%error, "a call failed on the database");
     match error.kind {
         store::ErrorKind::Retry
         | store::ErrorKind::Unknown
         | store::ErrorKind::Fenced
-        | store::ErrorKind::CursorMoved => unavailable("the database is busy or cannot be reached"),
-        store::ErrorKind::Rejected | store::ErrorKind::Fatal => internal(),
+        | store::ErrorKind::CursorMoved => {
+            tracing::debug!(%error, "a call failed on the database");
+            unavailable("the database is busy or cannot be reached")
+        }
+        store::ErrorKind::Rejected | store::ErrorKind::Fatal => {
+            tracing::error!(%error, "the database refuses a call");
+            internal()
+        }
     }
 }
 
 /// The answer to a call that the schema registry failed.
 #[must_use]
 pub fn of_registry(error: &registry::Error) -> Status {
-    tracing::warn!(%error, kind = ?error.kind, "a call failed on the schema registry");
     match error.kind {
         registry::ErrorKind::Retry | registry::ErrorKind::NotFound => {
+            tracing::debug!(%error, "a call failed on the schema registry");
             unavailable("the schema registry cannot be reached or lacks a schema")
         }
-        registry::ErrorKind::Incompatible | registry::ErrorKind::Invalid => internal(),
+        registry::ErrorKind::Incompatible | registry::ErrorKind::Invalid => {
+            tracing::error!(%error, "the schema registry refuses a call");
+            internal()
+        }
     }
 }
 

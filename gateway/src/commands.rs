@@ -78,28 +78,27 @@ impl Commands {
         origin: &Origin,
         budget: Duration,
     ) -> Result<(), Status> {
-        let mut failure = None;
-        let appended = self.append(command, message_id, origin, &mut failure);
-        match tokio::time::timeout(budget, appended).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(match failure {
-                Some(error) => status::of_log(&error),
-                None => status::unavailable(
-                    "the log did not acknowledge in time, so the outcome is unknown; repeating \
-                     the same request is safe",
-                ),
-            }),
-        }
+        let mut known = None;
+        let appended = self.append(command, message_id, origin, &mut known);
+        tokio::time::timeout(budget, appended)
+            .await
+            .unwrap_or_else(|_| {
+                Err(
+                    known.map_or_else(status::outcome_unknown, |error: Arc<log::Error>| {
+                        status::of_log(&error)
+                    }),
+                )
+            })
     }
 
-    /// Tries until the log acknowledges or a failure is final; leaves in `failure` the error that
-    /// tells a caller who gives up most: an ambiguous one stays.
+    /// Tries until the log acknowledges or a failure is final. `known` is what a caller who gives
+    /// up can be told: it is empty while an append is under way, whose outcome nobody knows.
     async fn append<M: Message>(
         &self,
         command: &M,
         message_id: &str,
         origin: &Origin,
-        failure: &mut Option<Arc<log::Error>>,
+        known: &mut Option<Arc<log::Error>>,
     ) -> Result<(), Status> {
         let appender = self.appenders.get(M::TOPIC).ok_or_else(status::internal)?;
         let writer = self.writer().await?;
@@ -108,17 +107,21 @@ impl Commands {
             .map_err(|error| status::of_codec(&error))?;
         let record = record(command, message_id, origin, value, self.clock.now());
         let mut backoff = limits::BACKOFF.start();
+        let mut ambiguous = None;
         loop {
+            known.clone_from(&ambiguous);
             let error = match appender.append(record.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
             match error.kind {
-                ErrorKind::Ambiguous => *failure = Some(error),
-                ErrorKind::Retry | ErrorKind::UnknownTopic => {
-                    failure.get_or_insert(error);
-                }
+                // One unknown outcome stays, whatever later tries tell.
+                ErrorKind::Ambiguous => ambiguous = Some(error),
+                ErrorKind::Retry | ErrorKind::UnknownTopic => *known = Some(error),
                 ErrorKind::OutOfRange | ErrorKind::Fatal => return Err(status::of_log(&error)),
+            }
+            if ambiguous.is_some() {
+                known.clone_from(&ambiguous);
             }
             self.clock.sleep(backoff.next(self.ids.random())).await;
         }

@@ -58,23 +58,19 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     let grpc = server::bind("--listen", cli.listen)?;
     let http = server::bind("--listen-http", cli.listen_http)?;
+    let shutdown = CancellationToken::new();
+    let signalled = server::cancel_on_signal(shutdown.clone())?;
     tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "the gateway listens");
     let health = Health::new();
-    let shutdown = CancellationToken::new();
     let parts = vec![("gateway".to_owned(), health.clone())];
-    // Whichever ends first, by a signal or by a failure, takes the others with it.
-    let stop = shutdown.clone().drop_guard();
+    let observed = server::serve_http(http, parts, telemetry::metrics(), shutdown.clone());
     let serve = async {
-        let _stop = stop;
+        // When it cannot go on, everything else ends with it.
+        let _stop = shutdown.clone().drop_guard();
         gateway::run(cli.gateway, grpc, health, shutdown.clone()).await
     };
-    let (served, observed, signalled) = tokio::join!(
-        serve,
-        server::serve_http(http, parts, telemetry::metrics(), shutdown.clone()),
-        server::cancel_on_signal(&shutdown),
-    );
+    let (served, observed, ()) = tokio::join!(serve, observed, signalled);
     served?;
     observed?;
-    signalled?;
     Ok(())
 }

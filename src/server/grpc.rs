@@ -17,7 +17,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::layers::{deadline, panic, shed};
+use super::layers::{deadline, observe, panic, shed};
 use super::{Error, Limits, connections, health_service};
 use crate::health::Health;
 
@@ -90,7 +90,7 @@ pub async fn serve_grpc_within(
     .await
 }
 
-/// The services behind their defences, the outermost first: shed what is too much, watch the
+/// The services behind their defences, the outermost first: count calls, shed what is too much, watch the
 /// deadline, turn a panic into INTERNAL.
 fn layered(
     routes: Routes,
@@ -106,6 +106,7 @@ fn layered(
 + 'static {
     ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(Body::new))
+        .layer(observe::Layer)
         .layer(shed::Layer::new(limits.calls_in_flight_max))
         .layer(deadline::Layer::new(
             limits.call_deadline_max,

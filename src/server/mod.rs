@@ -24,12 +24,6 @@ pub use http::{serve_http, serve_http_within};
 pub use layers::Deadline;
 pub use signals::cancel_on_signal;
 
-/// How long a new connection may take to send the HTTP/2 preface or the head of an HTTP/1 request.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long a stream may go on once its server has been told to stop; then it ends with
-/// UNAVAILABLE, so that a watch that lasts for hours does not hold up the drain.
-const STREAM_DRAIN_MAX: Duration = Duration::from_secs(2);
-
 /// The limits of a server; the defaults are those of [`limits`].
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -45,7 +39,7 @@ pub struct Limits {
     pub local_resets_max: usize,
     /// [`limits::HEADER_LIST_BYTES_MAX`].
     pub header_list_bytes_max: u32,
-    /// How long the preface or the head of a request may take.
+    /// [`limits::HANDSHAKE_MAX`].
     pub handshake_max: Duration,
     /// [`limits::KEEPALIVE_INTERVAL`].
     pub keepalive_interval: Duration,
@@ -55,7 +49,7 @@ pub struct Limits {
     pub connection_age_max: Duration,
     /// [`limits::CONNECTION_AGE_GRACE`].
     pub connection_age_grace: Duration,
-    /// How long open streams may go on after shutdown.
+    /// [`limits::STREAM_DRAIN_MAX`].
     pub stream_drain_max: Duration,
     /// [`limits::DRAIN_MAX`].
     pub drain_max: Duration,
@@ -70,12 +64,12 @@ impl Default for Limits {
             streams_per_connection_max: limits::STREAMS_PER_CONNECTION_MAX,
             local_resets_max: limits::LOCAL_RESETS_MAX,
             header_list_bytes_max: limits::HEADER_LIST_BYTES_MAX,
-            handshake_max: HANDSHAKE_MAX,
+            handshake_max: limits::HANDSHAKE_MAX,
             keepalive_interval: limits::KEEPALIVE_INTERVAL,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
             connection_age_max: limits::CONNECTION_AGE_MAX,
             connection_age_grace: limits::CONNECTION_AGE_GRACE,
-            stream_drain_max: STREAM_DRAIN_MAX,
+            stream_drain_max: limits::STREAM_DRAIN_MAX,
             drain_max: limits::DRAIN_MAX,
         }
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::service::Server;
+use crate::service::{Server, get, list};
 
 /// Answer of the operators' server to `GET path`: status code and body.
 async fn fetch(addr: std::net::SocketAddr, path: &str) -> (u16, String) {
@@ -91,4 +91,23 @@ async fn reflection_lists_the_services_in_both_versions() {
         .unwrap();
     let answer = answers.into_inner().next().await.unwrap().unwrap();
     assert!(format!("{answer:?}").contains("shop.v1.OrderQueryService"));
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_code() {
+    let metrics = telemetry::metrics();
+    let server = Server::start(Limits::default());
+    let mut client = server.client();
+    client.get_order(get("any")).await.unwrap();
+    client.list_orders(list()).await.unwrap_err();
+    let refused = client.get_order(get(&"x".repeat(2 << 20))).await;
+    refused.unwrap_err();
+    let text = metrics.render();
+    for line in [
+        r#"grpc_server_calls_total{method="/shop.v1.OrderQueryService/GetOrder",code="Ok"}"#,
+        r#"grpc_server_calls_total{method="/shop.v1.OrderQueryService/GetOrder",code="OutOfRange"}"#,
+        r#"grpc_server_calls_total{method="unknown",code="Unimplemented"}"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }

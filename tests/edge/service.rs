@@ -110,6 +110,11 @@ pub(crate) fn watch_request() -> WatchOrderRequest {
     WatchOrderRequest::default()
 }
 
+/// A request that the service does not implement.
+pub(crate) fn list() -> ListOrdersRequest {
+    ListOrdersRequest::default()
+}
+
 struct Obedient(Arc<Events>);
 
 struct Running<'e>(&'e Events);

@@ -104,23 +104,18 @@ async fn no_answer_comes_before_the_logs_acknowledgement() {
 async fn a_log_that_is_down_is_unavailable_within_the_deadline() {
     let store = Store::without_services().await;
     store.log.set_down(true);
-    let status = store
-        .orders()
-        .place_order(within(place("ORDER_001"), 2_000))
-        .await
-        .unwrap_err();
-    assert_unavailable(&status);
     let receipt = ReceiveStockRequest {
         receipt_id: "R1".to_owned(),
         product_id: "PRODUCT_001".to_owned(),
         quantity: 1,
     };
-    let status = store
-        .inventory()
-        .receive_stock(within(receipt, 2_000))
-        .await
-        .unwrap_err();
-    assert_unavailable(&status);
+    let (mut orders, mut inventory) = (store.orders(), store.inventory());
+    let (placed, received) = tokio::join!(
+        orders.place_order(within(place("ORDER_001"), 2_000)),
+        inventory.receive_stock(within(receipt, 2_000)),
+    );
+    assert_unavailable(&placed.unwrap_err());
+    assert_unavailable(&received.unwrap_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,133 @@
+//! Calls, counted by method and status.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ::http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::Service;
+
+/// What a call is counted under when no service knows its method: paths made up by clients must
+/// not become names of metrics.
+const UNKNOWN: &str = "unknown";
+
+/// Counts every call in `grpc_server_calls_total` (method, code) and the time to its answer's
+/// beginning in `grpc_server_answer_seconds` (method).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Layer;
+
+impl<S> tower::Layer<S> for Layer {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner }
+    }
+}
+
+/// The service under observation.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Observed<S> {
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Observed<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut call = Call {
+            method: request.uri().path().to_owned(),
+            begun: Instant::now(),
+            code: None,
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            call.code = code(response.headers());
+            call.answered();
+            Ok(response.map(|inner| Body::new(Counted { inner, call })))
+        })
+    }
+}
+
+/// A call under way; counted when it is over, also when its client has gone away.
+struct Call {
+    method: String,
+    begun: Instant,
+    code: Option<Code>,
+}
+
+impl Call {
+    fn answered(&self) {
+        if self.code != Some(Code::Unimplemented) {
+            metrics::histogram!("grpc_server_answer_seconds", "method" => self.method.clone())
+                .record(self.begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let code = self.code.unwrap_or(Code::Cancelled);
+        let method = match code {
+            Code::Unimplemented => UNKNOWN.to_owned(),
+            _ => std::mem::take(&mut self.method),
+        };
+        let code = format!("{code:?}");
+        metrics::counter!("grpc_server_calls_total", "method" => method, "code" => code)
+            .increment(1);
+    }
+}
+
+/// `grpc-status` of headers or trailers.
+fn code(headers: &HeaderMap) -> Option<Code> {
+    let status = headers.get("grpc-status")?;
+    Some(Code::from_bytes(status.as_bytes()))
+}
+
+/// A body that tells the call's status when it has passed.
+struct Counted {
+    inner: Body,
+    call: Call,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.call.code = code(trailers);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
