@@ -221,12 +221,12 @@ fn routes(
         queries: queries.clone(),
         clock: Arc::clone(&ports.clock),
         ids: Arc::clone(&ports.ids),
+        shutdown: shutdown.clone(),
     });
     let orders = Orders {
         placing,
         commands: commands.clone(),
         queries,
-        shutdown: shutdown.clone(),
     };
     let inventory = Inventory {
         commands,

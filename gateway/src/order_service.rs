@@ -11,7 +11,6 @@ use contracts::proto::{
 };
 use futures::stream::{Stream, StreamExt};
 use messaging::server::Deadline;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::commands::{Commands, Origin};
@@ -25,7 +24,6 @@ pub(crate) struct Orders {
     pub(crate) placing: Arc<Placing>,
     pub(crate) commands: Commands,
     pub(crate) queries: OrderQueries,
-    pub(crate) shutdown: CancellationToken,
 }
 
 /// A stream of answers.
@@ -61,7 +59,6 @@ impl OrderService for Orders {
             request.into_inner(),
             origin,
             deadline,
-            self.shutdown.clone(),
         );
         Ok(Response::new(answers.boxed()))
     }

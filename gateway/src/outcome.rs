@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use contracts::order::PlaceOrder;
 use contracts::proto::{Order, WatchOrderRequest, order};
-use messaging::clock::Clock;
-use messaging::ids::Ids;
 use messaging::limits;
 use messaging::retry::Backoff;
 use tonic::Status;
 
+use crate::placing::Placing;
 use crate::queries::OrderQueries;
 use crate::request;
 
@@ -32,20 +31,20 @@ fn ends_wait(status: order::Status, wait_for: order::Status) -> bool {
 }
 
 /// Waits until the order that `placed` asked for has reached or passed `wait_for`, for at most
-/// `budget`; returns the status so far. The order service may be away meanwhile.
+/// `budget` and not beyond the gateway's shutdown; returns the status so far. The order service
+/// may be away meanwhile.
 ///
 /// # Errors
 /// ALREADY_EXISTS when the stored order has other content. There is no other error: the command
 /// is accepted.
 pub(crate) async fn wait(
-    orders: &OrderQueries,
+    placing: &Placing,
     placed: &PlaceOrder,
     wait_for: order::Status,
     budget: Duration,
-    (clock, ids): (&dyn Clock, &dyn Ids),
 ) -> Result<order::Status, Status> {
     let mut follow = Follow {
-        orders,
+        orders: &placing.queries,
         placed,
         wait_for,
         status: order::Status::Pending,
@@ -57,12 +56,13 @@ pub(crate) async fn wait(
             match follow.watch(&mut backoff).await {
                 Step::Reached => return Ok(()),
                 Step::Conflict => return Err(conflict(placed)),
-                Step::Interrupted => clock.sleep(backoff.next(ids.random())).await,
+                Step::Interrupted => placing.pause(&mut backoff).await,
             }
         }
     };
     // When the time runs out there is still a status so far.
-    if let Ok(outcome) = tokio::time::timeout(budget, followed).await {
+    let in_time = tokio::time::timeout(budget, followed);
+    if let Some(Ok(outcome)) = placing.shutdown.run_until_cancelled(in_time).await {
         outcome?;
     }
     Ok(follow.status)

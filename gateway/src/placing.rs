@@ -9,6 +9,7 @@ use futures::future::{self, Either};
 use futures::stream::{self, Stream, StreamExt};
 use messaging::clock::Clock;
 use messaging::ids::Ids;
+use messaging::retry::Backoff;
 use messaging::server::Deadline;
 use messaging::{limits as shared, status};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub(crate) struct Placing {
     pub(crate) queries: OrderQueries,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
+    /// The gateway's: nothing is waited for after it.
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Placing {
@@ -46,8 +49,7 @@ impl Placing {
             None => order::Status::Pending,
             Some(wait_for) => {
                 let budget = limits::budget(deadline.remaining());
-                let ports = (self.clock.as_ref(), self.ids.as_ref());
-                outcome::wait(&self.queries, &command, wait_for, budget, ports).await?
+                outcome::wait(self, &command, wait_for, budget).await?
             }
         };
         Ok(PlaceOrderResponse {
@@ -55,6 +57,11 @@ impl Placing {
             request_id: shown(origin, message_id.to_owned()),
             status: status.into(),
         })
+    }
+
+    /// Waits before the next try.
+    pub(crate) async fn pause(&self, backoff: &mut Backoff) {
+        self.clock.sleep(backoff.next(self.ids.random())).await;
     }
 
     /// Places one order of a stream; a refusal is an answer like any other.
@@ -78,16 +85,15 @@ impl Placing {
 }
 
 /// Places the orders of a stream, a bounded number at one time; each has the deadline of a unary
-/// call, and no longer than the stream has. At `shutdown` no more are read, those under way are
+/// call, and no longer than the stream has. At shutdown no more are read, those under way are
 /// answered, and the stream ends with UNAVAILABLE.
 pub(crate) fn stream(
     placing: Arc<Placing>,
     requests: Streaming<PlaceOrderRequest>,
     origin: Origin,
     deadline: Deadline,
-    shutdown: CancellationToken,
 ) -> impl Stream<Item = Result<PlaceOrdersResponse, Status>> {
-    let stopped = shutdown.clone();
+    let (shutdown, stopped) = (placing.shutdown.clone(), placing.shutdown.clone());
     requests
         .take_until(shutdown.cancelled_owned())
         .map(move |request| match request {
