@@ -30,7 +30,7 @@ pub const LOG_PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Timeout of each call on the schema registry.
 pub const REGISTRY_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer "no such schema" is believed before the registry is asked again.
-pub const REGISTRY_NOT_FOUND_TTL: Duration = Duration::from_secs(1);
+pub const REGISTRY_NOT_FOUND_TTL: Duration = Duration::from_millis(200);
 /// How often a schema id that the registry does not know is asked for before its record is parked:
 /// a registry that lags behind its writers gets this many chances.
 pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;

@@ -11,8 +11,8 @@ use crate::codec::Schema;
 use crate::context::{Context, Input};
 use crate::health::Condition;
 use crate::limits::{
-    BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, REGISTRY_NOT_FOUND_TRIES, TOPIC_RETENTION,
-    TURN_RECORDS_MAX,
+    BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, REGISTRY_NOT_FOUND_TRIES, REGISTRY_NOT_FOUND_TTL,
+    TOPIC_RETENTION, TURN_RECORDS_MAX,
 };
 use crate::log::{self, Consumed, ReadLimit};
 use crate::registry::{self, SchemaId};
@@ -238,7 +238,8 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                     if unknown >= REGISTRY_NOT_FOUND_TRIES {
                         return Err(error);
                     }
-                    self.stall(&error.into()).await;
+                    // Sooner the adapter would only repeat what it remembers.
+                    self.service.ports.clock.sleep(REGISTRY_NOT_FOUND_TTL).await;
                 }
                 Err(error) => return Err(error),
             }
