@@ -119,6 +119,7 @@ pub(super) async fn watch(args: &WatchArgs) -> Result<(), Failure> {
             after_version,
         });
         let mut states = client.orders.watch_order(request).await?.into_inner();
+        let resumed_at = after_version;
         let broken = loop {
             match states.message().await {
                 Ok(Some(answer)) => {
@@ -133,7 +134,8 @@ pub(super) async fn watch(args: &WatchArgs) -> Result<(), Failure> {
                 Err(status) => break status,
             }
         };
-        if broken.code() != Code::Unavailable {
+        // Going on without having seen anything new could go on for ever.
+        if broken.code() != Code::Unavailable || after_version == resumed_at {
             return Err(broken.into());
         }
         eprintln!("{}; watching again", describe(&broken));

@@ -165,15 +165,23 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     if let Some(file) = &args.ready_file {
         ready::remove(file).map_err(|source| ready_file_error(file, source))?;
     }
-    let mut store = Store::start(plan).await?;
+    let mut store = tokio::select! {
+        started = Store::start(plan) => started?,
+        signal = stop.asked() => {
+            tracing::info!(signal, "stopped before the start was complete");
+            return Ok(());
+        }
+    };
     let ended = tokio::select! {
         ended = serve(&args, &mut store) => ended,
-        () = stop.asked() => Ok(()),
+        signal = stop.asked() => {
+            tracing::info!(signal, "stopping");
+            Ok(())
+        }
     };
-    tracing::info!("stopping");
     tokio::select! {
         () = store.stop() => {}
-        () = stop.asked() => tracing::warn!("stopped at once, without draining"),
+        signal = stop.asked() => tracing::warn!(signal, "stopped at once, without draining"),
     }
     if let Some(file) = &args.ready_file {
         ready::remove(file).map_err(|source| ready_file_error(file, source))?;
@@ -243,10 +251,11 @@ impl Stop {
         })
     }
 
-    async fn asked(&mut self) {
+    /// Completes with the name of the signal that came.
+    async fn asked(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
         }
     }
 }
