@@ -264,3 +264,100 @@ fn lines(placed: &OrderPlaced) -> Result<Lines, Undecidable> {
 fn undecidable(error: impl std::error::Error) -> Undecidable {
     Undecidable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::inventory::Line;
+    use contracts::order::{OrderEvent, PlaceOrder};
+    use messaging::clock::Timestamp;
+    use messaging::envelope::Envelope;
+
+    use super::*;
+    use crate::domain::book::Counters;
+
+    fn incoming(message: Message) -> Incoming<Message> {
+        let id = "message 1".to_owned();
+        Incoming {
+            message,
+            envelope: Envelope::command(id, "test", "/test", "key", Timestamp(0)),
+            topic: "test".into(),
+            offset: 0,
+        }
+    }
+
+    fn order(lines: &[(&str, i32)]) -> Message {
+        let line = |(product, quantity): &(&str, i32)| Line {
+            product_id: (*product).to_owned(),
+            quantity: *quantity,
+        };
+        Message::Placed(OrderPlaced {
+            order_id: "O1".to_owned(),
+            version: 1,
+            lines: lines.iter().map(line).collect(),
+            on_shortage: contracts::order::OnShortage::Backorder,
+        })
+    }
+
+    /// Given a book with stock of A and no orders, when `message` is decided.
+    fn decide(message: Message) -> Result<Vec<Outgoing<Event>>, Undecidable> {
+        let mut book = Book::new(Counters::default());
+        for product in ["A", "B"].map(ProductId::from) {
+            book.load_stock(product.clone(), None);
+            book.load_queue(product, [], false);
+        }
+        book.load_reservation(OrderId::from("O1"), None);
+        InventoryContext::default().decide(&mut book, &incoming(message))
+    }
+
+    #[test]
+    fn every_type_of_the_topics_it_reads_is_handled_or_declared_ignored() {
+        let context = InventoryContext::default();
+        let ignored: Vec<_> = OrderEvent::REGISTRATIONS
+            .iter()
+            .map(|registration| registration.message_type)
+            .filter(|name| context.interest(name) != Interest::Handled)
+            .collect();
+        let replies = [
+            OrderReserved::TYPE,
+            OrderBackordered::TYPE,
+            OrderRejected::TYPE,
+        ];
+        assert_eq!(ignored, replies);
+        assert!(
+            replies
+                .iter()
+                .all(|name| context.interest(name) == Interest::Ignored)
+        );
+        assert_eq!(context.interest(ReceiveStock::TYPE), Interest::Handled);
+        assert_eq!(context.interest(PlaceOrder::TYPE), Interest::Unknown);
+    }
+
+    #[test]
+    fn an_event_belongs_to_the_flow_of_its_message() {
+        let outgoing = decide(order(&[("A", 1)])).unwrap();
+        assert_eq!(outgoing[0].cause.causation_id, "message 1");
+        assert_eq!(outgoing[0].cause.correlation_id, "message 1");
+    }
+
+    #[test]
+    fn what_no_writer_of_ours_would_send_is_undecidable() {
+        let many: Vec<_> = (0..101).map(|number| format!("P{number}")).collect();
+        let many: Vec<_> = many.iter().map(|product| (product.as_str(), 1)).collect();
+        let foreign = [
+            order(&[]),
+            order(&many),
+            order(&[("A", 0)]),
+            order(&[("A", 1_000_001)]),
+            order(&[("A", 1), ("A", 1)]),
+            Message::Receive(ReceiveStock {
+                receipt_id: "R1".to_owned(),
+                product_id: "A".to_owned(),
+                quantity: -5,
+            }),
+        ];
+        for message in foreign {
+            let outcome = decide(message.clone());
+            assert!(outcome.is_err(), "{message:?} gave {outcome:?}");
+        }
+    }
+}

@@ -103,3 +103,114 @@ fn wire_lines(lines: &Lines) -> Vec<Line> {
 fn wire_products(products: &[ProductId]) -> Vec<String> {
     products.iter().map(ToString::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::inventory::{ReservationEvent, StockEvent};
+    use messaging::codec::{self, Schema};
+    use messaging::context::Context;
+    use messaging::message::{Binding, Message};
+    use messaging::registry::memory::MemoryRegistry;
+
+    use super::*;
+    use crate::context::InventoryContext;
+    use crate::domain::ids::ReceiptId;
+
+    fn events() -> Vec<Event> {
+        let order_id = OrderId::from("O1");
+        let lines: Lines = [("A", 1), ("B", 2)]
+            .map(|(product, quantity)| (ProductId::from(product), quantity))
+            .into();
+        let short = vec![ProductId::from("A"), ProductId::from("B")];
+        vec![
+            Event::Reserved {
+                order_id: order_id.clone(),
+                version: 1,
+                lines: lines.clone(),
+            },
+            Event::Backordered {
+                order_id: order_id.clone(),
+                version: 2,
+                short: short.clone(),
+            },
+            Event::Refused {
+                order_id: order_id.clone(),
+                version: 3,
+                reason: event::Refusal::OutOfStock,
+                short,
+            },
+            Event::Released {
+                order_id: order_id.clone(),
+                version: 4,
+                lines: lines.clone(),
+            },
+            Event::Shipped {
+                order_id,
+                version: 5,
+                lines,
+            },
+            Event::Received {
+                product_id: ProductId::from("A"),
+                version: 6,
+                receipt_id: ReceiptId::from("R1"),
+                quantity: 7,
+            },
+        ]
+    }
+
+    /// Encodes with the schemas that the context declares to write, and reads it back.
+    async fn through_the_wire(event: &Event) -> (Encoded, String) {
+        let registry = MemoryRegistry::new();
+        let writes = InventoryContext::default().writes();
+        let writer = Writer::bind(&registry, writes, Binding::Register)
+            .await
+            .unwrap();
+        let encoded = encode(&writer, event).unwrap();
+        let (_, datum) = codec::unframe(&encoded.value).unwrap();
+        let written = writes
+            .iter()
+            .find(|registration| registration.message_type == encoded.message_type)
+            .unwrap();
+        let schema = Schema::parse(written.schema).unwrap();
+        let read = match encoded.message_type {
+            StockReceived::TYPE => format!(
+                "{:?}",
+                StockEvent::decode(StockReceived::TYPE, &schema, datum)
+                    .unwrap()
+                    .unwrap()
+            ),
+            other => format!(
+                "{:?}",
+                ReservationEvent::decode(other, &schema, datum)
+                    .unwrap()
+                    .unwrap()
+            ),
+        };
+        (encoded, read)
+    }
+
+    #[tokio::test]
+    async fn every_event_reads_back_as_it_was_written() {
+        let lines =
+            r#"[Line { product_id: "A", quantity: 1 }, Line { product_id: "B", quantity: 2 }]"#;
+        let expected = [
+            format!(r#"Reserved(StockReserved {{ order_id: "O1", version: 1, lines: {lines} }})"#),
+            r#"Backordered(StockBackordered { order_id: "O1", version: 2, short: ["A", "B"] })"#.into(),
+            r#"Refused(StockRefused { order_id: "O1", version: 3, reason: OutOfStock, short: ["A", "B"] })"#.into(),
+            format!(r#"Released(StockReleased {{ order_id: "O1", version: 4, lines: {lines} }})"#),
+            format!(r#"Shipped(StockShipped {{ order_id: "O1", version: 5, lines: {lines} }})"#),
+            r#"Received(StockReceived { product_id: "A", version: 6, receipt_id: "R1", quantity: 7 })"#.into(),
+        ];
+        for (event, expected) in events().iter().zip(expected) {
+            let (encoded, read) = through_the_wire(event).await;
+            assert_eq!(read, expected);
+            let of_stock = encoded.message_type == StockReceived::TYPE;
+            let address = (encoded.topic, encoded.key.as_str(), encoded.aggregate);
+            if of_stock {
+                assert_eq!(address, ("inventory.stock", "A", "stock"));
+            } else {
+                assert_eq!(address, ("inventory.events", "O1", "reservation"));
+            }
+        }
+    }
+}

@@ -252,6 +252,20 @@ mod tests {
     }
 
     #[test]
+    fn a_waiter_that_is_served_marks_the_queues_it_leaves() {
+        let mut book = Given::stock(&[("A", 1), ("B", 1)])
+            .order("O1", Status::Waiting, &[("A", 1), ("B", 1)])
+            .book();
+        for product in ["A", "B"].map(ProductId::from) {
+            let waiters = [(1, OrderId::from("O1")), (2, OrderId::from("O2"))];
+            book.load_queue(product, waiters, false);
+        }
+        book.mark(&ProductId::from("A"), "a receipt");
+        assert_eq!(served(&pass(&mut book, 1)), ["O1"]);
+        assert_eq!(book.marked(), ["A", "B"].map(ProductId::from));
+    }
+
+    #[test]
     fn a_bounded_pass_leaves_the_mark_and_says_so() {
         let mut book = Given::stock(&[("A", 0)]).book();
         for order in ["O1", "O2", "O3"] {

@@ -358,3 +358,31 @@ fn a_turn_with_one_look_makes_progress_even_when_waiters_leave_in_it() {
     });
     assert!(served, "{turned:?}");
 }
+
+#[test]
+fn whether_somebody_waits_is_known_after_every_message_of_a_batch() {
+    let mut world = World::default();
+    let order = |number: u8, quantity: i32| {
+        let id = crate::story::order_id(number);
+        let lines = BTreeMap::from([(0, quantity)]);
+        let message = crate::story::placed(&id, &lines, OnShortage::Backorder);
+        crate::story::incoming(&format!("place {id}"), message)
+    };
+    let cancel = |number: u8| {
+        let id = crate::story::order_id(number);
+        let message = crate::story::cancelled(&id, 2);
+        crate::story::incoming(&format!("cancel {id}"), message)
+    };
+    let goods = crate::story::incoming("goods", crate::story::receive("R1", "P0", 1));
+    world.turn(NO_PASS, &[goods, order(0, 2), order(1, 2)]);
+    let batch = [cancel(0), order(2, 1), cancel(1), cancel(2), order(3, 1)];
+    world.turn(NO_PASS, &batch);
+    assert_eq!(world.shelf.status("O02"), Some(Status::Released));
+    let waited = world.shelf.reservations[&OrderId::from("O02")].position;
+    assert!(waited.is_some(), "O01 was still before it");
+    assert_eq!(
+        world.shelf.status("O03"),
+        Some(Status::Held),
+        "nobody was left"
+    );
+}
