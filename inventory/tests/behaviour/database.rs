@@ -22,7 +22,9 @@ use proptest::prelude::*;
 use sqlx::Row;
 
 use crate::shelf::Shelf;
-use crate::story::{Senders, cancelled, completed, incoming, placed, receive, steps};
+use crate::story::{
+    Senders, Step, batches, cancelled, completed, incoming, placed, receive, steps,
+};
 use crate::world::{NO_PASS, Turned, World, decide, follow_up};
 
 const SHARD: ShardId = ShardId(0);
@@ -205,22 +207,18 @@ proptest! {
         let database = runtime.block_on(Database::open(&folder.path().join("i.db"), bounds));
         let mut plain = World::default();
         let mut senders = Senders::default();
-        let (mut rest, mut sizes) = (steps.as_slice(), sizes.iter().cycle());
-        loop {
-            let (batch, later) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
-            rest = later;
-            let messages: Vec<_> = batch
-                .iter()
-                .filter_map(|step| senders.send(step, |order| plain.shelf.status(order)))
-                .collect();
+        let mut turn = |batch: &[Step]| {
+            let messages = senders.send_all(batch, |order| plain.shelf.status(order));
             let expected = plain.turn(bounds, &messages);
             let found = runtime.block_on(database.turn(&messages));
             prop_assert_eq!(&found, &expected);
             prop_assert_eq!(&runtime.block_on(database.dump()), &plain.shelf);
-            if rest.is_empty() && !expected.more {
-                break;
-            }
+            Ok(expected.more)
+        };
+        for batch in batches(&steps, &sizes) {
+            turn(batch)?;
         }
+        while turn(&[])? {}
     }
 }
 

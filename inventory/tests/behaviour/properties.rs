@@ -12,7 +12,7 @@ use messaging::context::{Incoming, Recognised};
 use proptest::prelude::*;
 
 use crate::shelf::Shelf;
-use crate::story::{Senders, Step, steps};
+use crate::story::{Senders, batches, steps};
 use crate::world::{NO_PASS, Turned, World};
 
 /// One look at one waiter of one product per turn, seeing one place of each queue.
@@ -69,8 +69,9 @@ proptest! {
         bounds in bounds(),
     ) {
         let mut world = World::default();
-        for batch in batches(&steps, &sizes, &mut Senders::default()) {
-            let batch = batch(&world.shelf);
+        let mut senders = Senders::default();
+        for batch in batches(&steps, &sizes) {
+            let batch = senders.send_all(batch, |order| world.shelf.status(order));
             world.turn(bounds, &batch);
             stock_is_conserved(&world.shelf);
         }
@@ -87,8 +88,9 @@ proptest! {
         bounds in bounds(),
     ) {
         let mut world = World::default();
-        for batch in batches(&steps, &sizes, &mut Senders::default()) {
-            let batch = batch(&world.shelf);
+        let mut senders = Senders::default();
+        for batch in batches(&steps, &sizes) {
+            let batch = senders.send_all(batch, |order| world.shelf.status(order));
             world.turn(bounds, &batch);
             served_in_order(&world.shelf);
         }
@@ -103,8 +105,9 @@ proptest! {
         bounds in bounds(),
     ) {
         let (mut whole, mut single) = (World::default(), World::default());
-        for batch in batches(&steps, &sizes, &mut Senders::default()) {
-            let batch = batch(&whole.shelf);
+        let mut senders = Senders::default();
+        for batch in batches(&steps, &sizes) {
+            let batch = senders.send_all(batch, |order| whole.shelf.status(order));
             whole.turn(NO_PASS, &batch);
             for message in &batch {
                 single.turn(NO_PASS, std::slice::from_ref(message));
@@ -115,33 +118,6 @@ proptest! {
             single.quiesce(bounds, |_, _, _| {});
         }
     }
-}
-
-/// The story in batches; each is put together when the shelf it meets is known.
-fn batches<'s>(
-    steps: &'s [Step],
-    sizes: &'s [usize],
-    senders: &'s mut Senders,
-) -> impl Iterator<Item = Box<dyn FnOnce(&Shelf) -> Vec<Incoming<Message>> + 's>> {
-    let senders = std::rc::Rc::new(std::cell::RefCell::new(senders));
-    let mut rest = steps;
-    let mut sizes = sizes.iter().cycle();
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (batch, later) = rest.split_at((*sizes.next()?).min(rest.len()));
-        rest = later;
-        let senders = std::rc::Rc::clone(&senders);
-        let send: Box<dyn FnOnce(&Shelf) -> _> = Box::new(move |shelf| {
-            let mut senders = senders.borrow_mut();
-            batch
-                .iter()
-                .filter_map(|step| senders.send(step, |order| shelf.status(order)))
-                .collect()
-        });
-        Some(send)
-    })
 }
 
 /// S1 and S2, all or nothing (what is held is whole orders), and places that fit the reservations.
@@ -267,10 +243,10 @@ fn repeats_change_nothing(before: &Shelf, turned: &Turned, after: &Shelf) {
 }
 
 fn will_not_wait(message: &Incoming<Message>, shelf: &Shelf) {
-    if let Message::Placed(placed) = &message.message {
-        if placed.on_shortage == OnShortage::Reject {
-            assert_ne!(shelf.status(&placed.order_id), Some(Status::Waiting));
-        }
+    if let Message::Placed(placed) = &message.message
+        && placed.on_shortage == OnShortage::Reject
+    {
+        assert_ne!(shelf.status(&placed.order_id), Some(Status::Waiting));
     }
 }
 

@@ -54,6 +54,21 @@ pub(crate) fn steps(lines_max: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
+/// Cuts a story into batches of these sizes, over and over.
+pub(crate) fn batches<'s>(steps: &'s [Step], sizes: &[usize]) -> Vec<&'s [Step]> {
+    let mut batches = Vec::new();
+    let mut rest = steps;
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (batch, later) = rest.split_at((*size).min(rest.len()));
+        batches.push(batch);
+        rest = later;
+    }
+    batches
+}
+
 /// Order and the warehouse, as far as Inventory sees them.
 #[derive(Debug, Default)]
 pub(crate) struct Senders {
@@ -102,6 +117,18 @@ impl Senders {
         let incoming = incoming(&format!("message {}", self.sent.len()), message);
         self.sent.push(incoming.clone());
         Some(incoming)
+    }
+
+    /// The messages of a batch; Order has heard `status` before the first of them.
+    pub(crate) fn send_all(
+        &mut self,
+        batch: &[Step],
+        status: impl Fn(&str) -> Option<Status>,
+    ) -> Vec<Incoming<Message>> {
+        batch
+            .iter()
+            .filter_map(|step| self.send(step, &status))
+            .collect()
     }
 
     fn end(&mut self, order: u8, allowed: bool) -> Option<i64> {
