@@ -27,6 +27,7 @@ pub mod limits;
 pub mod log;
 pub mod message;
 pub mod partitioner;
+pub mod program;
 pub mod registry;
 pub mod retry;
 pub mod runtime;

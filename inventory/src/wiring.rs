@@ -1,6 +1,5 @@
 //! The only file that names concrete adapters.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use messaging::clock::SystemClock;
@@ -32,7 +31,7 @@ pub(crate) async fn open(args: &Args) -> Result<Parts, Error> {
         source,
     };
     // Locked first: a file that another process writes is not even looked into.
-    let lease = FileLease::lock(&lock_path(path)).map_err(|source| Error::Lease {
+    let lease = FileLease::lock_beside(path).map_err(|source| Error::Lease {
         location: args.store.to_string(),
         source,
     })?;
@@ -56,11 +55,4 @@ pub(crate) async fn open(args: &Args) -> Result<Parts, Error> {
         queries: Arc::new(SqliteQueries::new(store.reader().clone())),
         store: Arc::new(store),
     })
-}
-
-/// `inventory.db` -> `inventory.db.lock`.
-fn lock_path(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
 }

@@ -5,13 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use messaging::config::TelemetryArgs;
-use messaging::health::Health;
-use messaging::{server, telemetry};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-
-/// Exit status of a service that cannot start.
-const CANNOT_START: u8 = 5;
+use messaging::program::Program;
 
 /// The order service: takes orders from the log, follows what becomes of them, answers queries.
 #[derive(Parser)]
@@ -45,51 +39,13 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init_logs(cli.telemetry.log_format);
-    match run(cli).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("order: {error}");
-            ExitCode::from(CANNOT_START)
-        }
-    }
-}
-
-async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
-    let metrics = telemetry::metrics();
-    let grpc = server::bind("--listen", cli.listen)?;
-    let http = server::bind("--listen-http", cli.listen_http)?;
-    tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "listening");
-    let health = Health::new();
-    let shutdown = CancellationToken::new();
-    let parts = vec![("order".to_owned(), health.clone())];
-    let service = async {
-        let ended = order::run(cli.order, grpc, health, shutdown.clone()).await;
-        // However it ended, nothing is left to report on.
-        shutdown.cancel();
-        ended.map_err(Into::into)
+    let program = Program {
+        name: "order",
+        listen: cli.listen,
+        listen_http: cli.listen_http,
+        telemetry: cli.telemetry,
     };
-    let reports = async {
-        server::serve_http(http, parts, metrics, shutdown.clone())
-            .await
-            .map_err(Into::into)
-    };
-    let signals = async {
-        until_told_to_stop(&shutdown).await?;
-        shutdown.cancel();
-        Ok::<(), Box<dyn std::error::Error>>(())
-    };
-    tokio::try_join!(service, reports, signals).map(|_| ())
-}
-
-/// Completes at SIGINT or SIGTERM, or when the service ends by itself.
-async fn until_told_to_stop(shutdown: &CancellationToken) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => tracing::info!("interrupted, draining"),
-        _ = terminate.recv() => tracing::info!("told to stop, draining"),
-        () = shutdown.cancelled() => {}
-    }
-    Ok(())
+    program
+        .run(|listener, health, shutdown| order::run(cli.order, listener, health, shutdown))
+        .await
 }

@@ -59,6 +59,16 @@ impl FileLease {
         }
     }
 
+    /// Takes the lock file next to `database`: `order.db` is guarded by `order.db.lock`.
+    ///
+    /// # Errors
+    /// As [`FileLease::lock`].
+    pub fn lock_beside(database: &Path) -> Result<Self, Error> {
+        let mut path = database.as_os_str().to_owned();
+        path.push(".lock");
+        Self::lock(Path::new(&path))
+    }
+
     /// Grants epochs above `epoch`: the highest that the database has seen.
     #[must_use]
     pub fn starting_after(mut self, epoch: Epoch) -> Self {

@@ -328,7 +328,7 @@ pub(crate) fn order(id: &str, lines: &[(&str, i32)]) -> proto::Order {
             .iter()
             .map(|(product, quantity)| proto::OrderLine {
                 product_id: (*product).to_owned(),
-                quantity: (*quantity).into(),
+                quantity: *quantity,
                 unit_price_minor: 100,
             })
             .collect(),

@@ -1,0 +1,81 @@
+//! A service as a program of its own: listen, run, drain on a signal, exit status.
+
+use std::error::Error;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::TelemetryArgs;
+use crate::health::Health;
+use crate::{server, telemetry};
+
+/// Exit status of a program that cannot start, or cannot go on.
+const CANNOT_START: u8 = 5;
+
+/// What every service's command line gives.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The service's name, in logs, readiness and error lines.
+    pub name: &'static str,
+    /// Where gRPC is served (`--listen`).
+    pub listen: SocketAddr,
+    /// Where metrics and readiness are served (`--listen-http`).
+    pub listen_http: SocketAddr,
+    /// How it logs.
+    pub telemetry: TelemetryArgs,
+}
+
+impl Program {
+    /// Runs `service` until SIGINT or SIGTERM, or until it ends by itself; an error is one line on
+    /// stderr and exit status 5.
+    pub async fn run<F, E>(
+        self,
+        service: impl FnOnce(TcpListener, Health, CancellationToken) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = Result<(), E>>,
+        E: Error + 'static,
+    {
+        telemetry::init_logs(self.telemetry.log_format);
+        match self.serve(service).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", self.name);
+                ExitCode::from(CANNOT_START)
+            }
+        }
+    }
+
+    async fn serve<F, E>(
+        &self,
+        service: impl FnOnce(TcpListener, Health, CancellationToken) -> F,
+    ) -> Result<(), Box<dyn Error>>
+    where
+        F: Future<Output = Result<(), E>>,
+        E: Error + 'static,
+    {
+        let metrics = telemetry::metrics();
+        let grpc = server::bind("--listen", self.listen)?;
+        let http = server::bind("--listen-http", self.listen_http)?;
+        let shutdown = CancellationToken::new();
+        let signalled = server::cancel_on_signal(shutdown.clone())?;
+        tracing::info!(
+            service = self.name, grpc = %grpc.local_addr()?, http = %http.local_addr()?,
+            "listening"
+        );
+        let health = Health::new();
+        let parts = vec![(self.name.to_owned(), health.clone())];
+        let observed = server::serve_http(http, parts, metrics, shutdown.clone());
+        let served = async {
+            // When the service ends, for whatever reason, everything else ends with it.
+            let _stop = shutdown.clone().drop_guard();
+            service(grpc, health, shutdown.clone()).await
+        };
+        let (served, observed, ()) = tokio::join!(served, observed, signalled);
+        served?;
+        observed?;
+        Ok(())
+    }
+}
