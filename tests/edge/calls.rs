@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
-use crate::service::{GET_ORDER, Server, WATCH_ORDER, get, watch_request};
+use crate::service::{GET_ORDER, Server, WATCH_ORDER, get, soon, watch_request};
 
 /// A call by a client that leaves the watching of its deadline to the server; returns
 /// `grpc-status`. `message` is the
@@ -39,7 +39,7 @@ async fn call_with_timeout(server: &Server, path: &str, timeout: &str, message: 
         status.or(trailers).unwrap().to_str().unwrap().to_owned()
     };
     tokio::select! {
-        status = call => status,
+        status = soon(call) => status,
         ended = connection => panic!("the connection ended: {ended:?}"),
     }
 }
@@ -109,7 +109,7 @@ async fn a_stream_outlives_the_cap_of_unary_calls() {
     let capped = client.get_order(get("hang")).await.unwrap_err();
     assert_eq!(capped.code(), Code::DeadlineExceeded);
     server.events.release.notify_one();
-    assert!(watch.message().await.unwrap().is_some());
+    assert!(soon(watch.message()).await.unwrap().is_some());
 }
 
 #[tokio::test]

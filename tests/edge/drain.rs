@@ -5,7 +5,7 @@ use std::time::Duration;
 use messaging::server::Limits;
 use tonic::Code;
 
-use crate::service::{Server, get, watch_request};
+use crate::service::{Server, get, soon, watch_request};
 
 #[tokio::test]
 async fn a_call_in_flight_is_answered_and_new_connections_are_refused() {
@@ -22,7 +22,7 @@ async fn a_call_in_flight_is_answered_and_new_connections_are_refused() {
     };
     let (answer, ()) = tokio::join!(waiting, stop);
     assert_eq!(answer.unwrap().into_inner().order.unwrap().order_id, "wait");
-    server.task.join().await.unwrap();
+    server.ended().await;
 }
 
 #[tokio::test]
@@ -38,9 +38,9 @@ async fn a_watch_does_not_hold_up_the_drain() {
         .unwrap()
         .into_inner();
     server.shutdown.cancel();
-    let ended = watch.message().await.unwrap_err();
+    let ended = soon(watch.message()).await.unwrap_err();
     assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
-    server.task.join().await.unwrap();
+    server.ended().await;
 }
 
 #[tokio::test]
@@ -57,5 +57,5 @@ async fn a_call_that_never_ends_is_cut_off() {
     let (answer, ()) = tokio::join!(hanging, stop);
     answer.unwrap_err();
     server.running(0).await;
-    server.task.join().await.unwrap();
+    server.ended().await;
 }

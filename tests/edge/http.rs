@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::service::{Server, get, list};
+use crate::service::{Server, get, list, soon};
 
 /// Answer of the operators' server to `GET path`: status code and body.
 async fn fetch(addr: std::net::SocketAddr, path: &str) -> (u16, String) {
@@ -18,7 +18,7 @@ async fn fetch(addr: std::net::SocketAddr, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nhost: edge.test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
     (code, body.to_owned())
@@ -55,7 +55,7 @@ async fn readiness_tells_the_condition_of_every_part() {
     assert!(metrics.contains("build_info"), "{metrics}");
 
     shutdown.cancel();
-    task.join().await.unwrap();
+    soon(task.join()).await.unwrap();
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn reflection_lists_the_services_in_both_versions() {
         .server_reflection_info(futures::stream::iter([request]))
         .await
         .unwrap();
-    let answer = answers.into_inner().next().await.unwrap().unwrap();
+    let answer = soon(answers.into_inner().next()).await.unwrap().unwrap();
     let text = format!("{answer:?}");
     for name in ["shop.v1.OrderQueryService", "grpc.health.v1.Health"] {
         assert!(text.contains(name), "{text}");
@@ -89,7 +89,7 @@ async fn reflection_lists_the_services_in_both_versions() {
         .server_reflection_info(futures::stream::iter([request]))
         .await
         .unwrap();
-    let answer = answers.into_inner().next().await.unwrap().unwrap();
+    let answer = soon(answers.into_inner().next()).await.unwrap().unwrap();
     assert!(format!("{answer:?}").contains("shop.v1.OrderQueryService"));
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::proto::order_query_service_client::OrderQueryServiceClient;
 use contracts::proto::order_query_service_server::{OrderQueryService, OrderQueryServiceServer};
@@ -25,11 +26,21 @@ pub(crate) const GET_ORDER: &str = "/shop.v1.OrderQueryService/GetOrder";
 /// The path of the service's streaming call.
 pub(crate) const WATCH_ORDER: &str = "/shop.v1.OrderQueryService/WatchOrder";
 
+/// Longer than anything here takes; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for what must come soon.
+pub(crate) async fn soon<T>(coming: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, coming)
+        .await
+        .expect("it did not come in time")
+}
+
 /// A running server.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) task: Task,
+    task: Task,
     pub(crate) events: Arc<Events>,
 }
 
@@ -79,6 +90,11 @@ impl Server {
         }
     }
 
+    /// Completes when the server has ended by itself.
+    pub(crate) async fn ended(self) {
+        soon(self.task.join()).await.unwrap();
+    }
+
     /// A client with a connection of its own.
     pub(crate) fn client(&self) -> OrderQueryServiceClient<Channel> {
         OrderQueryServiceClient::new(self.channel())
@@ -88,13 +104,14 @@ impl Server {
     pub(crate) fn channel(&self) -> Channel {
         Endpoint::from_shared(format!("http://{}", self.addr))
             .unwrap()
+            .timeout(PATIENCE)
             .connect_lazy()
     }
 
     /// Completes when `count` handlers run.
     pub(crate) async fn running(&self, count: usize) {
         let mut running = self.events.running.subscribe();
-        running.wait_for(|now| *now == count).await.unwrap();
+        soon(running.wait_for(|now| *now == count)).await.unwrap();
     }
 }
 

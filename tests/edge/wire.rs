@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::service::soon;
+
 /// What a client sends first.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -25,9 +27,6 @@ pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
-
-/// Longer than anything here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A frame as read.
 #[derive(Debug)]
@@ -69,9 +68,7 @@ impl Wire {
 
     /// The next frame; `None` when the connection has ended.
     pub(crate) async fn read(&mut self) -> Option<Frame> {
-        tokio::time::timeout(PATIENCE, self.read_frame())
-            .await
-            .expect("no frame and no end in time")
+        soon(self.read_frame()).await
     }
 
     async fn read_frame(&mut self) -> Option<Frame> {

@@ -6,7 +6,7 @@ use contracts::proto::{
 use tonic::Code;
 
 use crate::services::HANGING;
-use crate::store::{Store, assert_unavailable, order, within};
+use crate::store::{Store, assert_unavailable, order, soon, within};
 
 fn get(order_id: &str) -> GetOrderRequest {
     GetOrderRequest {
@@ -106,11 +106,16 @@ async fn a_watch_shows_each_state_and_tells_when_the_service_goes_away() {
     let mut states = states.unwrap().into_inner();
     for (status, version) in [(order::Status::Pending, 1), (order::Status::Reserved, 2)] {
         services.orders.set(&order("ORDER_001"), status);
-        let state = states.message().await.unwrap().unwrap().order.unwrap();
+        let state = soon(states.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .order
+            .unwrap();
         assert_eq!((state.status(), state.version), (status, version));
     }
     drop(services);
-    assert_unavailable(&states.message().await.unwrap_err());
+    assert_unavailable(&soon(states.message()).await.unwrap_err());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use messaging::health::Condition;
 use messaging::log::Log;
 use messaging::registry::memory::MemoryRegistry;
 
-use crate::store::{PARTITIONS, Store, assert_unavailable, memory_log, place, within};
+use crate::store::{PARTITIONS, Store, assert_unavailable, memory_log, place, soon, within};
 
 #[tokio::test]
 async fn the_topics_it_writes_are_created() {
@@ -48,7 +48,7 @@ async fn a_log_that_stops_answering_shows_in_health_and_so_does_its_return() {
         .await;
     assert!(!store.health.is_ready());
     store.log.set_down(false);
-    store.health.ready().await;
+    soon(store.health.ready()).await;
 }
 
 #[tokio::test]

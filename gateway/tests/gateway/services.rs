@@ -20,6 +20,8 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::store::soon;
+
 /// An order id that the service never answers about.
 pub(crate) const HANGING: &str = "HANGING";
 
@@ -74,7 +76,7 @@ impl Orders {
     /// Completes when `count` watches are open.
     pub(crate) async fn watched(&self, count: usize) {
         let mut watching = self.watching.subscribe();
-        watching.wait_for(|now| *now == count).await.unwrap();
+        soon(watching.wait_for(|now| *now == count)).await.unwrap();
     }
 }
 

@@ -32,6 +32,16 @@ use crate::services::Services;
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: i32 = 4;
 
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what must come soon.
+pub(crate) async fn soon<T>(coming: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, coming)
+        .await
+        .expect("it did not come in time")
+}
+
 /// A gateway with everything around it.
 pub(crate) struct Store {
     pub(crate) log: Arc<MemoryLog>,
@@ -39,7 +49,7 @@ pub(crate) struct Store {
     pub(crate) health: Health,
     pub(crate) shutdown: CancellationToken,
     pub(crate) services_addr: SocketAddr,
-    pub(crate) task: Task,
+    task: Task,
     channel: Channel,
     services: Option<(TcpListener, Option<Services>)>,
 }
@@ -56,14 +66,17 @@ impl Store {
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
-            order: channel(services_addr),
-            inventory: channel(services_addr),
+            order: endpoint(services_addr).connect_lazy(),
+            inventory: endpoint(services_addr).connect_lazy(),
         };
         let options = Options {
             partitions: PARTITIONS,
             binding: Binding::Register,
         };
-        let channel = channel(listener.local_addr().unwrap());
+        // The client's own limit is far beyond the deadlines that the gateway must keep.
+        let channel = endpoint(listener.local_addr().unwrap())
+            .timeout(PATIENCE)
+            .connect_lazy();
         let (health, shutdown) = (Health::new(), CancellationToken::new());
         let serving = gateway::serve(ports, options, listener, health.clone(), shutdown.clone());
         let task = TokioSpawner.spawn("gateway", Box::pin(async { serving.await.unwrap() }));
@@ -89,7 +102,7 @@ impl Store {
     /// A gateway that is ready, whose services do not answer: they listen, and that is all.
     pub(crate) async fn without_services() -> Self {
         let store = Self::over(memory_log(), Arc::new(MemoryRegistry::new()));
-        store.health.ready().await;
+        soon(store.health.ready()).await;
         store
     }
 
@@ -114,6 +127,11 @@ impl Store {
         InventoryServiceClient::new(self.channel.clone())
     }
 
+    /// Completes when the gateway has ended by itself.
+    pub(crate) async fn ended(self) {
+        soon(self.task.join()).await.unwrap();
+    }
+
     /// The records of a key.
     pub(crate) fn records(&self, topic: &str, key: &str) -> Vec<Consumed> {
         let mut records = self
@@ -135,10 +153,8 @@ impl Store {
     /// Completes when a part of the gateway is in a condition that fits.
     pub(crate) async fn condition(&self, part: &str, fits: impl Fn(&Condition) -> bool) {
         let mut changes = self.health.subscribe();
-        changes
-            .wait_for(|parts| parts.get(part).is_some_and(&fits))
-            .await
-            .unwrap();
+        let fitting = changes.wait_for(|parts| parts.get(part).is_some_and(&fits));
+        soon(fitting).await.unwrap();
     }
 }
 
@@ -151,10 +167,8 @@ fn loopback() -> TcpListener {
     server::bind("--listen", "127.0.0.1:0".parse().unwrap()).unwrap()
 }
 
-fn channel(addr: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{addr}"))
-        .unwrap()
-        .connect_lazy()
+fn endpoint(addr: SocketAddr) -> Endpoint {
+    Endpoint::from_shared(format!("http://{addr}")).unwrap()
 }
 
 /// An order of two lines, as a client gives it.

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic_types::RpcStatusExt;
 
-use crate::store::{Store, assert_unavailable, place};
+use crate::store::{Store, assert_unavailable, place, soon};
 
 fn request_id(number: u32) -> String {
     format!("72029ae3-9876-4d2f-a0ae-{number:012}")
@@ -79,11 +79,11 @@ async fn answers_come_while_the_stream_is_open() {
         .into_inner();
     for number in 0..3 {
         requests.send(numbered(number)).await.unwrap();
-        let answer = answers.message().await.unwrap().unwrap();
+        let answer = soon(answers.message()).await.unwrap().unwrap();
         assert_eq!(answer.request_id, request_id(number));
     }
     drop(requests);
-    assert!(answers.message().await.unwrap().is_none());
+    assert!(soon(answers.message()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -103,13 +103,13 @@ async fn a_stop_answers_what_was_read_and_tells_that_there_is_no_more() {
     requests.send(waiting).await.unwrap();
     services.orders.watched(1).await;
     store.shutdown.cancel();
-    let answer = answers.message().await.unwrap().unwrap();
+    let answer = soon(answers.message()).await.unwrap().unwrap();
     assert_eq!(answer.request_id, request_id(0));
     // No longer waited for, but accepted.
     let Some(Outcome::Acceptance(acceptance)) = answer.result else {
         panic!("{answer:?}");
     };
     assert_eq!(acceptance.status(), order::Status::Pending);
-    assert_unavailable(&answers.message().await.unwrap_err());
-    store.task.join().await.unwrap();
+    assert_unavailable(&soon(answers.message()).await.unwrap_err());
+    store.ended().await;
 }
