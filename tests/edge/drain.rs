@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contracts::proto::order_query_service_client::OrderQueryServiceClient;
 use messaging::server::Limits;
 use tonic::Code;
 
@@ -49,7 +50,10 @@ async fn a_call_that_never_ends_is_cut_off() {
         drain_max: Duration::from_millis(50),
         ..Limits::default()
     });
-    let hanging = async { server.client().get_order(get("hang")).await };
+    // A client without a limit of its own: only the server can end this.
+    let url = format!("http://{}", server.addr);
+    let mut client = OrderQueryServiceClient::connect(url).await.unwrap();
+    let hanging = soon(client.get_order(get("hang")));
     let stop = async {
         server.running(1).await;
         server.shutdown.cancel();
