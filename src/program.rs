@@ -1,6 +1,5 @@
 //! A service as a program of its own: listen, run, drain on a signal, exit status.
 
-use std::error::Error;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -9,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::TelemetryArgs;
 use crate::health::Health;
-use crate::{server, telemetry};
+use crate::{lease, registry, runtime, server, store, telemetry};
 
 /// Exit status of a program that cannot start, or cannot go on.
 const CANNOT_START: u8 = 5;
@@ -36,7 +35,7 @@ impl Program {
     ) -> ExitCode
     where
         F: Future<Output = Result<(), E>>,
-        E: Error + 'static,
+        E: std::error::Error + 'static,
     {
         telemetry::init_logs(self.telemetry.log_format);
         match self.serve(service).await {
@@ -51,10 +50,10 @@ impl Program {
     async fn serve<F, E>(
         &self,
         service: impl FnOnce(TcpListener, Health, CancellationToken) -> F,
-    ) -> Result<(), Box<dyn Error>>
+    ) -> Result<(), Box<dyn std::error::Error>>
     where
         F: Future<Output = Result<(), E>>,
-        E: Error + 'static,
+        E: std::error::Error + 'static,
     {
         let metrics = telemetry::metrics();
         let grpc = server::bind("--listen", self.listen)?;
@@ -78,4 +77,34 @@ impl Program {
         observed?;
         Ok(())
     }
+}
+
+/// Why a context's service cannot run; each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has the database.
+    #[error("--store {location}: {source}")]
+    Lease {
+        /// The database, as given.
+        location: String,
+        /// What the lock says.
+        source: lease::Error,
+    },
+    /// The database cannot be used.
+    #[error("--store {location}: {source}")]
+    Store {
+        /// The database, as given.
+        location: String,
+        /// What the database says.
+        source: store::Error,
+    },
+    /// The registry's address cannot be used.
+    #[error("--registry: {0}")]
+    Registry(#[from] registry::Error),
+    /// The gRPC server cannot run.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    /// The context cannot run.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
 }

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
+pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
-use messaging::{lease, registry, server, store as database};
+use messaging::server;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::InventoryContext;
@@ -92,34 +93,4 @@ pub async fn run(
     },)?;
     store.close().await;
     Ok(())
-}
-
-/// Why the service cannot run; each message is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has the database.
-    #[error("--store {location}: {source}")]
-    Lease {
-        /// The database, as given.
-        location: String,
-        /// What the lock says.
-        source: lease::Error,
-    },
-    /// The database cannot be used.
-    #[error("--store {location}: {source}")]
-    Store {
-        /// The database, as given.
-        location: String,
-        /// What the database says.
-        source: database::Error,
-    },
-    /// The registry's address cannot be used.
-    #[error("--registry: {0}")]
-    Registry(#[from] registry::Error),
-    /// The gRPC server cannot run.
-    #[error(transparent)]
-    Server(#[from] server::Error),
-    /// The context cannot run.
-    #[error(transparent)]
-    Runtime(#[from] runtime::Error),
 }
