@@ -1,0 +1,87 @@
+//! A disk that is full, a device that fails, and records past their time.
+
+use crate::files::faulty::{Disk, Syncs};
+use crate::log::durability::open;
+use crate::log::{Retention, testing};
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    let disk = Disk::new(Syncs::Honest);
+    block_on(async {
+        let broker = open(&disk).unwrap();
+        broker.topics.create("orders", 1).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        disk.fail_writes(true);
+        partition.append(testing::batch(&["a"])).await.unwrap_err();
+        disk.fail_writes(false);
+        assert_eq!(partition.append(testing::batch(&["b"])).await.unwrap(), 0);
+        drop(broker);
+        let broker = open(&disk).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        assert_eq!(partition.bounds().end, 1);
+    });
+}
+
+#[test]
+fn after_a_failed_sync_the_partition_takes_no_writes_until_it_is_recovered() {
+    let disk = Disk::new(Syncs::Honest);
+    block_on(async {
+        let broker = open(&disk).unwrap();
+        broker.topics.create("orders", 1).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        disk.fail_syncs(true);
+        partition.append(testing::batch(&["a"])).await.unwrap_err();
+        disk.fail_syncs(false);
+        partition.append(testing::batch(&["b"])).await.unwrap_err();
+        assert_eq!(
+            partition.bounds().end,
+            0,
+            "what may not be durable is not read"
+        );
+        drop(broker);
+        let broker = open(&disk).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        partition.append(testing::batch(&["c"])).await.unwrap();
+    });
+}
+
+#[test]
+fn records_past_retention_are_removed_in_whole_segments() {
+    let disk = Disk::new(Syncs::Honest);
+    block_on(async {
+        let broker = open(&disk).unwrap();
+        broker.topics.create("orders", 1).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        for _ in 0..10 {
+            partition.append(testing::batch(&["a"])).await.unwrap();
+        }
+        let hour = std::time::Duration::from_secs(3600);
+        let now = crate::clock::now_ms();
+        let by_size = Retention {
+            max_age: hour,
+            max_bytes: Some(600),
+        };
+        broker.retain(by_size, now);
+        let start = partition.bounds().start;
+        assert!(
+            (1..10).contains(&start),
+            "the oldest segments are gone: {start}"
+        );
+        let by_age = Retention {
+            max_age: hour,
+            max_bytes: None,
+        };
+        broker.retain(by_age, now + 1_800_000);
+        assert_eq!(partition.bounds().start, start, "nothing is old enough");
+        broker.retain(by_age, now + 3_700_000);
+        assert_eq!(partition.bounds().start, 10);
+        assert_eq!(partition.append(testing::batch(&["b"])).await.unwrap(), 10);
+    });
+}
