@@ -190,11 +190,10 @@ fn whole_batches(data: &[u8]) -> usize {
 /// The position of the first batch that ends behind `offset`.
 fn locate(file: &dyn File, extent: &Extent, offset: i64) -> io::Result<Option<u64>> {
     let mut position = extent.position;
-    let mut block = Vec::new();
     while position < extent.end {
         // One read covers what the index skips; a batch that reaches beyond it starts the next.
         let bytes = (extent.end - position).min(INDEX_INTERVAL_BYTES + HEADER_BYTES as u64);
-        block.resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
+        let mut block = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
         file.read_exact_at(&mut block, position)?;
         let mut at = 0;
         while let Some(Ok(header)) = block.get(at..).map(Header::read) {

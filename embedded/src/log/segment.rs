@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::batch::{HEADER_BYTES, Header};
+use super::batch::Header;
 use super::limits::{BATCH_BYTES_MAX, INDEX_INTERVAL_BYTES};
 use crate::files::{File, Files};
 use crate::{Error, clock};
@@ -120,10 +120,8 @@ impl Segment {
         let file_bytes = file.len().map_err(io)?;
         let written_ms = file.modified_ms().map_err(io)?.min(clock::now_ms());
         let mut segment = Self::empty(path.clone(), base_offset, written_ms);
-        let mut buffer = Vec::new();
-        while let Some(header) =
-            next_batch(file, segment.bytes, file_bytes, &mut buffer).map_err(io)?
-        {
+        let mut window = Window::new(file, file_bytes);
+        while let Some(header) = window.batch_at(segment.bytes).map_err(io)? {
             if header.base_offset != segment.end_offset {
                 break;
             }
@@ -136,26 +134,40 @@ impl Segment {
     }
 }
 
-/// The sound batch at `position`, read into `buffer`, or None.
-fn next_batch(
-    file: &dyn File,
-    position: u64,
+/// Reads a file from front to back in large pieces.
+struct Window<'a> {
+    file: &'a dyn File,
     file_bytes: u64,
-    buffer: &mut Vec<u8>,
-) -> std::io::Result<Option<Header>> {
-    let left = file_bytes.saturating_sub(position);
-    if left < HEADER_BYTES as u64 {
-        return Ok(None);
+    buffer: Vec<u8>,
+    start: u64,
+    filled: usize,
+}
+
+impl<'a> Window<'a> {
+    fn new(file: &'a dyn File, file_bytes: u64) -> Self {
+        let bytes = file_bytes.min(2 * BATCH_BYTES_MAX as u64);
+        let buffer = vec![0; bytes as usize];
+        Self {
+            file,
+            file_bytes,
+            buffer,
+            start: 0,
+            filled: 0,
+        }
     }
-    buffer.resize(HEADER_BYTES, 0);
-    file.read_exact_at(buffer, position)?;
-    let Ok(header) = Header::read(buffer) else {
-        return Ok(None);
-    };
-    if header.bytes > BATCH_BYTES_MAX || header.bytes as u64 > left {
-        return Ok(None);
+
+    /// The header of the batch at `position`, or None if there is no sound one.
+    fn batch_at(&mut self, position: u64) -> std::io::Result<Option<Header>> {
+        let mut at = (position - self.start) as usize;
+        let left = self.file_bytes.saturating_sub(position);
+        if ((self.filled - at) as u64) < left.min(BATCH_BYTES_MAX as u64) {
+            self.filled = left.min(self.buffer.len() as u64) as usize;
+            self.file
+                .read_exact_at(&mut self.buffer[..self.filled], position)?;
+            self.start = position;
+            at = 0;
+        }
+        let header = Header::verify(&self.buffer[at..self.filled]).ok();
+        Ok(header.filter(|header| header.bytes <= BATCH_BYTES_MAX))
     }
-    buffer.resize(header.bytes, 0);
-    file.read_exact_at(buffer, position)?;
-    Ok(Header::verify(buffer).ok())
 }
