@@ -13,6 +13,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number from 0 up to `end`, without it.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
@@ -105,6 +107,8 @@ struct Traffic {
     /// The gateway's URL; it changes with every start.
     gateway: watch::Sender<String>,
     acknowledged: watch::Sender<usize>,
+    /// Calls that ended without an acknowledgement.
+    repeated: AtomicUsize,
 }
 
 /// Places one order after the other, each until it is acknowledged.
@@ -115,7 +119,9 @@ async fn place_all(traffic: Arc<Traffic>) {
         let Some(order) = traffic.waiting.lock().unwrap().pop() else {
             return;
         };
-        while !placed(&traffic, &mut connected, &order).await {}
+        while !placed(&traffic, &mut connected, &order).await {
+            traffic.repeated.fetch_add(1, Ordering::Relaxed);
+        }
         traffic.acknowledged.send_modify(|count| *count += 1);
     }
 }
@@ -394,6 +400,7 @@ fn what_was_acknowledged_has_one_outcome_after_20_kills() {
         allowed: Semaphore::new(0),
         gateway: watch::Sender::new(first.gateway()),
         acknowledged: watch::Sender::new(0),
+        repeated: AtomicUsize::new(0),
     });
     assert_eq!(first.stop(), 0);
 
@@ -407,6 +414,11 @@ fn what_was_acknowledged_has_one_outcome_after_20_kills() {
         traffic.allowed.add_permits(ORDERS + CALLERS);
         callers.join_all().await;
         assert_eq!(*traffic.acknowledged.borrow(), ORDERS);
+        let repeated = traffic.repeated.load(Ordering::Relaxed);
+        assert!(
+            repeated > 0,
+            "no call was cut off: the kills came at the wrong moments"
+        );
         let orders = settled_orders(&store.gateway()).await;
         check_stock(&store.gateway(), &orders).await;
         check_databases(folder.path()).await;

@@ -181,7 +181,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     tokio::select! {
         () = store.stop() => {}
-        signal = stop.asked() => tracing::warn!(signal, "stopped at once, without draining"),
+        () = stop.insisted() => tracing::warn!("stopped at once, without draining"),
     }
     if let Some(file) = &args.ready_file {
         ready::remove(file).map_err(|source| ready_file_error(file, source))?;
@@ -257,5 +257,11 @@ impl Stop {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
         }
+    }
+
+    /// Completes when somebody presses Ctrl-C. A second SIGTERM says no more than the first:
+    /// process managers send it to the process and to its group.
+    async fn insisted(&mut self) {
+        self.interrupt.recv().await;
     }
 }
