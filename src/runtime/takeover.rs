@@ -122,7 +122,9 @@ pub(crate) async fn check_published<C: Context, S: Store<C>>(
                 break;
             };
             let own = own_events(context, &batch.records);
-            if let Some((offset, id)) = unknown(store, shard, own).await? {
+            let not_pending = not_pending(store, shard, own).await?;
+            let behind = first_new(context, ports, (topic, shard), not_pending, last).await?;
+            if let Some((offset, id)) = behind {
                 return Err(Error::DatabaseBehind {
                     topic: topic.to_owned(),
                     partition: shard.0,
@@ -147,17 +149,17 @@ fn own_events<C: Context>(context: &C, records: &[Consumed]) -> Vec<(i64, String
         .collect()
 }
 
-/// The first of `events` that is not in the outbox.
+/// Those of `events` that are not in the outbox.
 ///
 /// The outbox is read after the log: an event of another shard that lands while this looks is in
 /// the outbox before it is in the log, and stays there until this shard's owner deletes it.
-async fn unknown<C: Context, S: Store<C>>(
+async fn not_pending<C: Context, S: Store<C>>(
     store: &S,
     shard: ShardId,
     events: Vec<(i64, String)>,
-) -> Result<Option<(i64, String)>, Error> {
+) -> Result<Vec<(i64, String)>, Error> {
     if events.is_empty() {
-        return Ok(None);
+        return Ok(events);
     }
     let mut pending = HashSet::new();
     let mut from = Sequence(0);
@@ -170,5 +172,39 @@ async fn unknown<C: Context, S: Store<C>>(
             records.filter_map(|record| Some(Envelope::from_headers(&record.headers).ok()?.id)),
         );
     }
-    Ok(events.into_iter().find(|(_, id)| !pending.contains(id)))
+    Ok(events
+        .into_iter()
+        .filter(|(_, id)| !pending.contains(id))
+        .collect())
+}
+
+/// The first of `events` that does not stand in the log up to `last`, the last offset acknowledged.
+///
+/// An append whose answer was lost, or one of an owner that was paused, may land long after the
+/// same rows were appended again, acknowledged and deleted. Such a repetition says nothing about
+/// the database; only an event that was never acknowledged does. Looking back takes as long as the
+/// partition is large, but it happens only after such a repetition.
+async fn first_new<C: Context>(
+    context: &C,
+    ports: &Ports,
+    (topic, shard): (&str, ShardId),
+    mut events: Vec<(i64, String)>,
+    last: i64,
+) -> Result<Option<(i64, String)>, Error> {
+    if events.is_empty() {
+        return Ok(None);
+    }
+    let mut next = ports.log.bounds(topic, shard.0).await?.first;
+    while next <= last && !events.is_empty() {
+        let batch = ports.log.read(topic, shard.0, next, AT_ONCE).await?;
+        let Some(end) = batch.records.last().map(|record| record.offset + 1) else {
+            break;
+        };
+        let mut acknowledged = own_events(context, &batch.records);
+        acknowledged.retain(|(offset, _)| *offset <= last);
+        let acknowledged: HashSet<String> = acknowledged.into_iter().map(|(_, id)| id).collect();
+        events.retain(|(_, id)| !acknowledged.contains(id));
+        next = end;
+    }
+    Ok(events.into_iter().next())
 }
