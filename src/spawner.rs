@@ -45,6 +45,13 @@ impl Task {
         (&mut self.handle).await
     }
 
+    /// Aborts the task at its next await and waits for its end.
+    pub async fn stop(mut self) {
+        self.handle.abort();
+        // Aborted, ended before, or panicked: it does nothing more.
+        let _ = (&mut self.handle).await;
+    }
+
     /// Whether the task has ended, for whatever reason.
     #[must_use]
     pub fn is_finished(&self) -> bool {

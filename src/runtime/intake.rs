@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ use crate::store::{ParkReason, Store};
 /// The readers of one shard. Dropping it stops them and forgets what they have read ahead.
 pub(crate) struct Intake<M> {
     batches: mpsc::Receiver<Result<Vec<Item<M>>, Error>>,
-    _readers: Vec<Task>,
+    readers: Vec<Task>,
 }
 
 impl<M: Send + Sync + 'static> Intake<M> {
@@ -66,10 +67,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
             )
         });
         let readers = readers.collect();
-        Self {
-            batches,
-            _readers: readers,
-        }
+        Self { batches, readers }
     }
 
     /// The next batch of one topic: at most [`TURN_RECORDS_MAX`] items.
@@ -78,6 +76,13 @@ impl<M: Send + Sync + 'static> Intake<M> {
             Some(batch) => batch,
             // Every reader has ended, each after reporting why; there is nothing left to say.
             None => std::future::pending().await,
+        }
+    }
+
+    /// Stops the readers and waits until they have ended.
+    pub(crate) async fn stop(self) {
+        for reader in self.readers {
+            reader.stop().await;
         }
     }
 
@@ -114,9 +119,9 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         let mut trusted = true;
         loop {
             let read = if trusted {
-                self.read().await
+                self.read(FETCH_WAIT_MAX).await
             } else {
-                self.check().await.map(|()| Vec::new())
+                self.read_again().await
             };
             match read {
                 Ok(records) => {
@@ -143,10 +148,10 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         }
     }
 
-    async fn read(&self) -> Result<Vec<Consumed>, Error> {
+    async fn read(&self, wait_max: Duration) -> Result<Vec<Consumed>, Error> {
         let limit = ReadLimit {
             bytes_max: FETCH_BYTES_MAX,
-            wait_max: FETCH_WAIT_MAX,
+            wait_max,
         };
         let log = &self.service.ports.log;
         let batch = log
@@ -156,9 +161,11 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         Ok(batch.records)
     }
 
-    /// After a failure: is the log still the one that was read? Out of range ends here too.
-    async fn check(&self) -> Result<(), Error> {
-        check_position(&*self.service.ports.log, self.shard.0, &self.position).await
+    /// After a failure: is the log still the one that was read? Out of range ends here too. Only
+    /// records read, or none there, prove that reading works again; this does not wait for more.
+    async fn read_again(&self) -> Result<Vec<Consumed>, Error> {
+        check_position(&*self.service.ports.log, self.shard.0, &self.position).await?;
+        self.read(Duration::ZERO).await
     }
 
     /// Decodes and sends `records` in batches; `None` when the shard has gone.
@@ -223,14 +230,18 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
 
     /// The schema, waiting for a registry that is down; an error is the registry's last word.
     async fn schema(&mut self, id: SchemaId) -> Result<Arc<Schema>, registry::Error> {
-        let mut unknown = 0;
+        let (mut unknown, mut stalled) = (0, false);
         loop {
             match self.service.ports.registry.schema(id).await {
                 Ok(schema) => {
-                    self.backoff.reset();
+                    if stalled {
+                        self.backoff.reset();
+                        self.report(Condition::Running);
+                    }
                     return Ok(schema);
                 }
                 Err(error) if error.kind == registry::ErrorKind::Retry => {
+                    stalled = true;
                     self.stall(&error.into()).await;
                 }
                 Err(error) if error.kind == registry::ErrorKind::NotFound => {
@@ -267,12 +278,9 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
             .records
             .first()
             .map_or(self.position.next, |first| first.offset);
-        let age = batch
-            .records
-            .first()
-            .map_or(std::time::Duration::ZERO, |first| {
-                self.service.ports.clock.now().since(first.record.timestamp)
-            });
+        let age = batch.records.first().map_or(Duration::ZERO, |first| {
+            self.service.ports.clock.now().since(first.record.timestamp)
+        });
         let labels = [
             ("topic", self.input.topic.to_owned()),
             ("shard", self.shard.to_string()),

@@ -12,10 +12,10 @@ use crate::context::Context;
 use crate::health::Condition;
 use crate::lease::Grant;
 use crate::limits::{BACKOFF, LEASE_HEARTBEAT};
+use crate::runtime::Error;
 use crate::runtime::shard::{self, End, Service, Takeover};
 use crate::runtime::startup::{check_topics, may_pass};
 use crate::runtime::takeover::{Position, check_position, check_published};
-use crate::runtime::{Error, part};
 use crate::shard::ShardId;
 use crate::spawner::Task;
 use crate::store::Store;
@@ -34,7 +34,9 @@ struct Running {
 struct Supervisor<C: Context, S> {
     service: Arc<Service<C, S>>,
     running: BTreeMap<ShardId, Running>,
-    ends: mpsc::Sender<(ShardId, Option<End>)>,
+    /// Unbounded, for a shard reports its end also while the supervisor waits for just that; it
+    /// holds one end per acquisition.
+    ends: mpsc::UnboundedSender<(Grant, Option<End>)>,
 }
 
 /// Runs shards until `shutdown`.
@@ -45,7 +47,7 @@ pub(crate) async fn supervise<C: Context, S: Store<C>>(
     service: Arc<Service<C, S>>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let (ends, mut ended) = mpsc::channel(16);
+    let (ends, mut ended) = mpsc::unbounded_channel();
     let clock = Arc::clone(&service.ports.clock);
     let mut supervisor = Supervisor {
         service,
@@ -62,7 +64,7 @@ pub(crate) async fn supervise<C: Context, S: Store<C>>(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            Some((shard, end)) = ended.recv() => supervisor.note_end(shard, end).await,
+            Some((grant, end)) = ended.recv() => supervisor.note_end(grant, end).await,
             () = clock.sleep(LEASE_HEARTBEAT) => supervisor.heartbeat().await,
         }
     }
@@ -165,32 +167,39 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
                 let running = AssertUnwindSafe(shard::run(service, takeover, stopping));
                 let end = running.catch_unwind().await.ok();
                 // The supervisor has gone only when the whole service stops.
-                let _ = ends.send((shard, end)).await;
+                let _ = ends.send((grant, end));
             }),
         );
         self.running.insert(shard, Running { grant, stop, task });
     }
 
     /// A shard's task has ended by itself: it is given up, to be taken again under a new epoch.
-    async fn note_end(&mut self, shard: ShardId, end: Option<End>) {
-        let Some(running) = self.running.remove(&shard) else {
-            return;
+    /// The end of one that was stopped, and may have been taken again since, is no news.
+    async fn note_end(&mut self, grant: Grant, end: Option<End>) {
+        let shard = grant.shard;
+        match self.running.get(&shard) {
+            Some(running) if running.grant == grant => self.running.remove(&shard),
+            _ => return,
         };
         let source = self.service.context.source();
-        let epoch = running.grant.epoch.0;
+        let epoch = grant.epoch.0;
         match end {
             Some(End::Shutdown) => {}
             Some(End::Fenced) => {
                 tracing::warn!(source, shard = shard.0, epoch, "shard fenced");
                 metrics::counter!("shards_fenced_total", "source" => source).increment(1);
             }
-            None => tracing::error!(source, shard = shard.0, epoch, "a shard's task panicked"),
+            None => {
+                tracing::error!(source, shard = shard.0, epoch, "a shard's task panicked");
+                self.service.forget_health(shard);
+            }
         }
-        let reason = "its owner stopped; it is being taken over".to_owned();
-        self.service
-            .health
-            .set(&part(shard, "turn"), Condition::Stalled { reason });
-        if let Err(error) = self.service.ports.lease.release(&[running.grant]).await {
+        // Of this process, not of the shard: the next heartbeat takes it again and says so, or
+        // finds that another instance has it.
+        self.report(Condition::Stalled {
+            reason: format!("shard {shard} stopped; it is being taken over"),
+        });
+        if let Err(error) = self.service.ports.lease.release(&[grant]).await {
             tracing::warn!(%error, shard = shard.0, "not released; it expires with its lease");
         }
     }

@@ -24,6 +24,7 @@ use crate::runtime::item::Item;
 use crate::runtime::publisher::{Progress, Publisher};
 use crate::runtime::takeover::Position;
 use crate::runtime::{Error, Feed, Ports, part};
+use crate::shard::ShardId;
 use crate::spawner::Task;
 use crate::store::{Acknowledged, ErrorKind, Store};
 
@@ -82,6 +83,8 @@ pub(crate) struct Shard<C: Context, S> {
     broken_reader: Option<Error>,
     /// Whether the context's follow-up may have work.
     follow_up: bool,
+    /// Whether turns leave the follow-up out, while a refused batch is decided one by one.
+    alone: bool,
     pruned_at: Timestamp,
     backoff: Backoff,
     health_part: String,
@@ -133,8 +136,13 @@ pub(crate) async fn run<C: Context, S: Store<C>>(
         // An end by panic is as good as any here: what was not acknowledged is in the table.
         let _ = publishing.join().await;
         shard.commit_acknowledged().await;
+    } else {
+        publishing.stop().await;
     }
-    shard.forget_health();
+    // Only now: a task still at work could report again.
+    let (service, id) = (Arc::clone(&shard.service), shard.grant.shard);
+    shard.intake.stop().await;
+    service.forget_health(id);
     end
 }
 
@@ -176,6 +184,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             intake,
             broken_reader: None,
             follow_up: true,
+            alone: false,
             pruned_at: service.ports.clock.now(),
             backoff: BACKOFF.start(),
             health_part,
@@ -302,17 +311,14 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
     fn report(&self, condition: Condition) {
         self.service.health.set(&self.health_part, condition);
     }
+}
 
-    fn forget_health(&self) {
-        let shard = self.grant.shard;
-        let topics = self
-            .service
-            .context
-            .inputs()
-            .iter()
-            .map(|input| input.topic);
+impl<C: Context, S> Service<C, S> {
+    /// Forgets the health parts of a shard that this process no longer runs.
+    pub(crate) fn forget_health(&self, shard: ShardId) {
+        let topics = self.context.inputs().iter().map(|input| input.topic);
         for room in topics.chain(["turn", "publisher"]) {
-            self.service.health.remove(&part(shard, room));
+            self.health.remove(&part(shard, room));
         }
     }
 }
