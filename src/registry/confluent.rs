@@ -91,6 +91,15 @@ impl SchemaRegistry for ConfluentRegistry {
             return Ok(schema);
         }
         let subject = format!("schema id {id}");
+        // Registries number with positive 32-bit integers. Beyond them they answer as to a wrong
+        // path, which would be taken for a failure that passes, and wait for ever.
+        if i32::try_from(id.0).is_err() {
+            return Err(Error {
+                kind: ErrorKind::NotFound,
+                subject,
+                detail: "no registry gives numbers as high".to_owned(),
+            });
+        }
         if self.is_unknown(id) {
             return Err(Error {
                 kind: ErrorKind::NotFound,
@@ -174,5 +183,17 @@ fn describe(error: &SRCError) -> String {
     match &error.cause {
         Some(cause) => format!("{}: {cause}", error.error),
         None => error.error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_number_that_no_registry_gives_is_unknown_without_asking() {
+        let nowhere = ConfluentRegistry::new("http://127.0.0.1:1").unwrap();
+        let error = nowhere.schema(SchemaId(u32::MAX)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
     }
 }

@@ -1,5 +1,7 @@
 //! Before the first shard: schemas bound, topics there, partitions agreed.
 
+use std::collections::BTreeSet;
+
 use crate::context::Context;
 use crate::health::{Condition, Health};
 use crate::limits::BACKOFF;
@@ -61,6 +63,13 @@ async fn attempt<C: Context, S: Store<C>>(
     ports: &Ports,
     options: Options,
 ) -> Result<Writer, Error> {
+    // First the topics that are there: a wrong setting must not become the database's. Then the
+    // database: nor must it become that of topics yet to be created.
+    for topic in topics(context) {
+        if let Some(found) = ports.log.partitions(topic).await? {
+            expect_partitions(&format!("topic {topic}"), found, options.partitions)?;
+        }
+    }
     let stored = store.agree_on_partitions(options.partitions).await?;
     expect_partitions("the database", stored, options.partitions)?;
     for registration in context.writes() {
@@ -81,21 +90,23 @@ pub(crate) async fn check_topics<C: Context>(
     ports: &Ports,
     partitions: i32,
 ) -> Result<(), Error> {
-    let inputs = context.inputs().iter().map(|input| input.topic);
-    let outputs = context
-        .writes()
-        .iter()
-        .map(|registration| registration.topic);
-    let mut topics: Vec<&str> = inputs.chain(outputs).collect();
-    topics.sort_unstable();
-    topics.dedup();
-    for topic in topics {
+    for topic in topics(context) {
         match ports.log.partitions(topic).await? {
             Some(found) => expect_partitions(&format!("topic {topic}"), found, partitions)?,
             None => return Err(missing(topic).into()),
         }
     }
     Ok(())
+}
+
+/// The topics that a context reads or writes.
+fn topics<C: Context>(context: &C) -> BTreeSet<&'static str> {
+    let inputs = context.inputs().iter().map(|input| input.topic);
+    let outputs = context
+        .writes()
+        .iter()
+        .map(|registration| registration.topic);
+    inputs.chain(outputs).collect()
 }
 
 fn expect_partitions(place: &str, found: i32, expected: i32) -> Result<(), Error> {
