@@ -168,13 +168,13 @@ fn judge<C: Context>(
         return Ok(Verdict::Park(behind(aggregate)));
     }
     let state = state.ok_or_else(|| Undecidable("no state was loaded for it".to_owned()))?;
-    decide_one(
-        context,
-        inbox_key(aggregate, &incoming.envelope),
-        incoming,
-        seen,
-        state,
-    )
+    let key = inbox_key(aggregate, &incoming.envelope);
+    // A panic in a decision is a defect met by one message: that message is parked, the shard
+    // lives. The half-changed state is thrown away with the transaction.
+    catch_unwind(AssertUnwindSafe(|| {
+        decide_one(context, key, incoming, seen, state)
+    }))
+    .unwrap_or_else(|_| Err(Undecidable("the decision panicked".to_owned())))
 }
 
 /// Deduplicates and decides one message.
@@ -199,10 +199,7 @@ fn decide_one<C: Context>(
             }
         }
     };
-    // A panic in a decision is a defect met by one message: that message is parked, the shard
-    // lives. The half-changed state is thrown away with the transaction.
-    let events = catch_unwind(AssertUnwindSafe(|| context.decide(state, incoming)))
-        .unwrap_or_else(|_| Err(Undecidable("the decision panicked".to_owned())))?;
+    let events = context.decide(state, incoming)?;
     Ok(Verdict::Applied { events, inbox })
 }
 

@@ -34,8 +34,8 @@ struct Waiting {
     table: bool,
     /// The newest row committed, as far as this process knows.
     committed: Sequence,
-    /// The last row that the log has acknowledged.
-    published: Sequence,
+    /// The last row that the log has acknowledged; unknown until a publisher has met its first.
+    published: Option<Sequence>,
 }
 
 /// What a publisher does next.
@@ -84,15 +84,23 @@ impl Slot {
         self.wake.notify_one();
     }
 
+    /// A new publisher begins: whatever is left is in the table, and how much of it another owner
+    /// has published meanwhile is not known.
+    pub(crate) fn begin(&self) {
+        self.lock().published = None;
+        self.look_into_table();
+    }
+
     /// Notes that rows up to this one are in the log.
     pub(crate) fn published(&self, up_to: Sequence) {
-        self.lock().published = up_to;
+        self.lock().published = Some(up_to);
     }
 
     /// Rows of this process that wait for the log.
     pub(crate) fn backlog(&self) -> i64 {
         let waiting = self.lock();
-        (waiting.committed.0 - waiting.published.0).max(0)
+        let published = waiting.published.unwrap_or(waiting.committed);
+        (waiting.committed.0 - published.0).max(0)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -136,6 +144,9 @@ impl Slot {
             return Next::Rows(rows);
         }
         if waiting.table || !waiting.rows.is_empty() {
+            // The table has these too. Kept, they would send the publisher there again and again
+            // if the missing ones never came, as where another owner has published them.
+            waiting.rows.clear();
             waiting.table = false;
             return Next::Table;
         }
@@ -187,7 +198,18 @@ mod tests {
     fn a_gap_sends_the_publisher_to_the_table() {
         let handover = offered(&[7]);
         assert_eq!(take(&handover, Some(5)), Next::Table);
-        assert_eq!(take(&handover, Some(7)), Next::Rows(vec![row(7)]));
+        assert_eq!(take(&handover, Some(5)), Next::Nothing, "once is enough");
+    }
+
+    #[test]
+    fn what_was_published_before_this_process_is_no_backlog() {
+        let handover = offered(&[100_001]);
+        let slot = handover.slot(ShardId(0)).unwrap();
+        assert_eq!(slot.backlog(), 0);
+        slot.published(Sequence(100_000));
+        assert_eq!(slot.backlog(), 1);
+        slot.begin();
+        assert_eq!(slot.backlog(), 0, "another owner may have published it");
     }
 
     #[test]

@@ -114,13 +114,15 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
         let Some(slot) = service.handover.slot(self.shard) else {
             return Ok(());
         };
-        // What an earlier owner left.
-        slot.look_into_table();
+        slot.begin();
         while !self.stop.is_cancelled() {
             match slot.take(self.next) {
                 Next::Rows(rows) => self.publish(slot, rows).await?,
                 Next::Table => {
                     let rows = self.read_table(slot).await;
+                    if let Some(first) = rows.first() {
+                        slot.published(Sequence(first.sequence.0 - 1));
+                    }
                     self.publish(slot, rows).await?;
                 }
                 Next::Nothing => tokio::select! {

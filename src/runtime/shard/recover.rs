@@ -39,8 +39,20 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         }
     }
 
-    /// Finds the message that a refused batch owes its refusal to, and parks it.
+    /// Finds the message that a refused batch owes its refusal to, and parks it. The follow-up
+    /// waits for a turn of its own: no message is to blame for what was refused there.
     async fn one_by_one(
+        &mut self,
+        items: Vec<Item<C::Message>>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        self.alone = true;
+        let done = self.each_alone(items, stop).await;
+        self.alone = false;
+        done
+    }
+
+    async fn each_alone(
         &mut self,
         items: Vec<Item<C::Message>>,
         stop: &CancellationToken,
@@ -79,7 +91,10 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             }
             let error = match self.turn(items).await {
                 Ok(()) => {
-                    self.backoff.reset();
+                    // A turn with nothing to write commits also where no other one does.
+                    if !items.is_empty() {
+                        self.backoff.reset();
+                    }
                     self.report(Condition::Running);
                     return Ok(Outcome::Committed);
                 }
@@ -94,6 +109,8 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                     self.stall(&error.to_string(), stop).await;
                 }
                 ErrorKind::Unknown | ErrorKind::CursorMoved => {
+                    // The turn that follows, with or without messages, makes it running again.
+                    self.stall(&error.to_string(), stop).await;
                     self.resync(stop).await?;
                     return Ok(Outcome::Resynced);
                 }

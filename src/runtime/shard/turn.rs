@@ -81,18 +81,22 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let questions = decide::questions(scene.context, items);
         let mut seen = ask::<C, _>(&mut turn, &questions).await?;
         let concerned = decide::concerned(items, &seen);
-        let mut state = if concerned.is_empty() && !self.follow_up {
+        let mut state = if concerned.is_empty() && (self.alone || !self.follow_up) {
             None
         } else {
             Some(turn.load(&concerned).await?)
         };
         let mut decided = decide::decide(&scene, items, &mut seen, state.as_mut())?;
-        let mut more = false;
-        if let Some(state) = state.as_mut() {
-            turn.load_follow_up(state).await?;
-            let follow_up = scene.context.follow_up(state);
-            decided.outgoing.extend(follow_up.outgoing);
-            more = follow_up.more;
+        let mut more = self.follow_up;
+        match state.as_mut() {
+            Some(_) if self.alone => more = true,
+            Some(state) => {
+                turn.load_follow_up(state).await?;
+                let follow_up = scene.context.follow_up(state);
+                decided.outgoing.extend(follow_up.outgoing);
+                more = follow_up.more;
+            }
+            None => {}
         }
         let mut effects = decided.effects;
         effects.outbox = decide::outbox(&scene, &decided.outgoing)?;
@@ -102,11 +106,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let pruned = effects.prune_inbox_before.is_some();
         let rows = turn.commit(state.as_ref(), effects).await?;
         service.handover.offer(rows);
-        self.follow_up = if state.is_some() {
-            more
-        } else {
-            self.follow_up
-        };
+        self.follow_up = more;
         self.pruned_at = if pruned { now } else { self.pruned_at };
         for step in steps {
             self.cursors.insert(step.topic.into(), step.to);
