@@ -130,23 +130,25 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         }
     }
 
+    /// Takes what the lease gives. A shard that needs a person keeps none of the others waiting.
     async fn take_free_shards(&mut self) -> Result<(), Error> {
-        let grants = self
-            .service
-            .ports
-            .lease
-            .acquire(self.service.partitions)
-            .await?;
+        let lease = Arc::clone(&self.service.ports.lease);
+        let grants = lease.acquire(self.service.partitions).await?;
+        let mut refused = None;
         for (index, grant) in grants.iter().enumerate() {
             match take_over(&self.service, *grant).await {
                 Ok(takeover) => self.start(takeover),
-                Err(error) => {
-                    self.service.ports.lease.release(&grants[index..]).await?;
+                Err(error) if may_pass(&error) => {
+                    lease.release(&grants[index..]).await?;
                     return Err(error);
+                }
+                Err(error) => {
+                    lease.release(&[*grant]).await?;
+                    refused.get_or_insert(error);
                 }
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     fn start(&mut self, takeover: Takeover) {
