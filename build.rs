@@ -13,10 +13,11 @@ const PROTO: &str = "../proto";
 /// The event contracts, relative to `contracts/`.
 const SCHEMAS: &str = "../schemas";
 /// The files that make up the API; what they import is found by itself.
-const PROTO_FILES: [&str; 3] = [
+const PROTO_FILES: [&str; 4] = [
     "shop/v1/order_service.proto",
     "shop/v1/inventory_service.proto",
     "shop/v1/internal.proto",
+    "google/rpc/error_details.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,7 +42,7 @@ fn grpc(out: &Path) -> Result<(), Box<dyn Error>> {
         compiler.file_descriptor_set().encode_to_vec(),
     )?;
     tonic_prost_build::configure()
-        .extern_path(".google.rpc.Status", "::tonic_types::Status")
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -27,3 +27,14 @@ pub mod proto {
 
 /// The encoded `google.protobuf.FileDescriptorSet` of the gRPC API, imports and comments included.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("shop");
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_descriptors_hold_what_errors_carry() {
+        let names = String::from_utf8_lossy(super::FILE_DESCRIPTOR_SET);
+        for name in ["BadRequest", "FieldViolation", "RetryInfo"] {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}

@@ -24,9 +24,12 @@ use crate::health::Health;
 /// What every HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The health service's name.
+const HEALTH: &str = "grpc.health.v1.Health";
+
 /// Routes that already hold health and reflection (v1 and v1alpha); the caller adds its services.
 ///
-/// `services` are the names that health answers for beside `""`; `descriptors` are encoded
+/// `services` are the names that health answers for beside `""`, and that reflection lists; `descriptors` are encoded
 /// `FileDescriptorSet`s of the services to be added.
 ///
 /// # Errors
@@ -36,20 +39,27 @@ pub fn routes(
     services: &[&'static str],
     descriptors: &[&'static [u8]],
 ) -> Result<RoutesBuilder, Error> {
-    let reflection = || {
+    let reflection = |own_name: &str| {
+        // The descriptors may describe more than is served here: only what is served is listed.
+        let listed = services.iter().copied().chain([HEALTH, own_name]);
+        let builder = listed.fold(
+            tonic_reflection::server::Builder::configure(),
+            tonic_reflection::server::Builder::with_service_name,
+        );
         descriptors
             .iter()
-            .fold(
-                tonic_reflection::server::Builder::configure(),
-                |builder, set| builder.register_encoded_file_descriptor_set(set),
-            )
+            .fold(builder, |builder, set| {
+                builder.register_encoded_file_descriptor_set(set)
+            })
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let v1 = reflection("grpc.reflection.v1.ServerReflection").build_v1();
+    let v1alpha = reflection("grpc.reflection.v1alpha.ServerReflection").build_v1alpha();
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(health_service(health, services))
-        .add_service(reflection().build_v1().map_err(Error::Descriptors)?)
-        .add_service(reflection().build_v1alpha().map_err(Error::Descriptors)?);
+        .add_service(v1.map_err(Error::Descriptors)?)
+        .add_service(v1alpha.map_err(Error::Descriptors)?);
     Ok(routes)
 }
 

@@ -77,6 +77,8 @@ async fn reflection_lists_the_services_in_both_versions() {
     for name in ["shop.v1.OrderQueryService", "grpc.health.v1.Health"] {
         assert!(text.contains(name), "{text}");
     }
+    // Described by the same descriptors, but not served here.
+    assert!(!text.contains("shop.v1.StockQueryService"), "{text}");
 
     let mut client =
         v1alpha::server_reflection_client::ServerReflectionClient::new(server.channel());
