@@ -1,6 +1,6 @@
 //! The channel to the gateway, and what its errors mean to a caller.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -15,6 +15,9 @@ use crate::output::Format;
 
 /// How long a connection to the gateway may take.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// How long a call may take unless the caller says otherwise.
+const CALL_SECONDS: u64 = 10;
 
 /// What every client command takes.
 #[derive(Args, Clone, Debug)]
@@ -32,14 +35,14 @@ pub struct ClientArgs {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     pub output: Format,
 
-    /// How long a call may take, in seconds; with --wait, how long to wait.
+    /// How long a call may take, in seconds; with --wait, how long to wait [default: 10; watch:
+    /// until the end].
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value_t = 10,
         value_parser = clap::value_parser!(u64).range(1..=30)
     )]
-    pub timeout: u64,
+    pub timeout: Option<u64>,
 }
 
 impl ClientArgs {
@@ -48,7 +51,8 @@ impl ClientArgs {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.gateway, Duration::from_secs(self.timeout)).await
+        let timeout = Duration::from_secs(self.timeout.unwrap_or(CALL_SECONDS));
+        Client::connect(&self.gateway, timeout).await
     }
 }
 
@@ -68,10 +72,14 @@ impl Client {
     /// # Errors
     /// [`Exit::Usage`] when `gateway` is no URL, [`Exit::Unreachable`] when nothing answers there.
     pub async fn connect(gateway: &str, timeout: Duration) -> Result<Self, Failure> {
-        let endpoint = Endpoint::from_shared(gateway.to_owned()).map_err(|error| {
-            let message = format!("--gateway {gateway}: {error}; write http://HOST:PORT");
+        let no_url = |why: &dyn Display| {
+            let message = format!("--gateway {gateway}: {why}; write http://HOST:PORT");
             Failure::new(Exit::Usage, message)
-        })?;
+        };
+        let endpoint = Endpoint::from_shared(gateway.to_owned()).map_err(|error| no_url(&error))?;
+        if endpoint.uri().scheme().is_none() {
+            return Err(no_url(&"no URL"));
+        }
         let endpoint = endpoint.connect_timeout(CONNECT_MAX);
         let channel = endpoint.connect().await.map_err(|_| {
             Failure::new(
@@ -196,9 +204,11 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
-        let failure = Client::connect("not a url", Duration::from_secs(1))
-            .await
-            .unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
+        for no_url in ["not a url", "127.0.0.1:8900", "nonsense"] {
+            let failure = Client::connect(no_url, Duration::from_secs(1))
+                .await
+                .unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage, "{no_url}");
+        }
     }
 }

@@ -199,6 +199,9 @@ fn each_way_to_fail_has_its_exit_status() {
         &["--wait", "RESERVED", "--timeout", "1"],
     );
     told(waiting, 4, &["BACKORDERED", "waiting for PRODUCT_001"]);
+    let watched = store.shop(&["watch", "C", "--timeout", "1"]);
+    assert!(watched.out.contains("BACKORDERED"), "{watched:?}");
+    told(watched, 4, &["time ran out"]);
     // 3: unreachable.
     let gateway = store.gateway();
     assert_eq!(store.stop(), 0);

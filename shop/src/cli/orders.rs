@@ -1,6 +1,7 @@
 //! `shop order`, `shop orders` and `shop watch`.
 
 use std::io::{Write, stdout};
+use std::time::Duration;
 
 use contracts::limits::PAGE_SIZE_MAX;
 use contracts::proto::{GetOrderRequest, ListOrdersRequest, Order, WatchOrderRequest};
@@ -109,8 +110,21 @@ pub(super) async fn orders(args: &OrdersArgs) -> Result<(), Failure> {
     }
 }
 
-/// Shows an order's states as they come; goes on where it was when a gateway drains.
+/// Shows an order's states as they come, until a terminal one or until the time runs out.
 pub(super) async fn watch(args: &WatchArgs) -> Result<(), Failure> {
+    let Some(seconds) = args.client.timeout else {
+        return watch_to_the_end(args).await;
+    };
+    let limit = Duration::from_secs(seconds);
+    let ended = tokio::time::timeout(limit, watch_to_the_end(args)).await;
+    ended.unwrap_or_else(|_| {
+        let message = format!("{}: time ran out before a terminal status", args.id);
+        Err(Failure::new(Exit::TimedOut, message))
+    })
+}
+
+/// Goes on where it was when a gateway drains.
+async fn watch_to_the_end(args: &WatchArgs) -> Result<(), Failure> {
     let mut after_version = args.after;
     loop {
         let mut client = args.client.connect().await?;

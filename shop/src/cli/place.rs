@@ -74,6 +74,13 @@ async fn fell_short(client: &mut Client, wanted: Status, placed: &PlaceOrderResp
             let message = format!("{order_id} is accepted, not processed yet");
             return Failure::new(Exit::TimedOut, message);
         }
+        // Nobody can tell: what the acceptance said may be all there is.
+        Err(_) if placed.status() == Status::Pending => {
+            let message = format!(
+                "{order_id} is accepted; how it stands cannot be told now: see shop order {order_id}"
+            );
+            return Failure::new(Exit::TimedOut, message);
+        }
         Err(_) => (placed.status(), String::new()),
     };
     let why = if reason.is_empty() {
@@ -81,8 +88,9 @@ async fn fell_short(client: &mut Client, wanted: Status, placed: &PlaceOrderResp
     } else {
         format!(" ({reason})")
     };
+    let ended_otherwise = is_terminal(status) && !reached(wanted, status);
     let (wanted, shown) = (status_name(wanted), status_name(status));
-    if is_terminal(placed.status()) {
+    if ended_otherwise {
         let message = format!("{order_id} ended as {shown}, not {wanted}{why}");
         return Failure::new(Exit::Refused, message);
     }
