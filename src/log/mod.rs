@@ -154,11 +154,14 @@ pub struct Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "log {} of {}/{} failed: {}",
-            self.operation, self.topic, self.partition, self.source
-        )
+        write!(f, "log {}", self.operation)?;
+        if !self.topic.is_empty() {
+            write!(f, " of {}", self.topic)?;
+        }
+        if self.partition >= 0 {
+            write!(f, "/{}", self.partition)?;
+        }
+        write!(f, " failed: {}", self.source)
     }
 }
 

@@ -114,12 +114,13 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         Ok(decided.tally)
     }
 
-    /// What waits for a known commit: watchers and counters.
+    /// What waits for a known commit: watchers, counters, and a word to the operator. The tables
+    /// hold which messages those were.
     fn after_commit(&self, items: &[Item<C::Message>], tally: Tally) {
         self.service.feed.publish(decide::keys(items));
         let source = self.service.context.source();
         let shard = self.grant.shard.to_string();
-        metrics::counter!("turns_total", "source" => source, "shard" => shard).increment(1);
+        metrics::counter!("turns_total", "source" => source, "shard" => shard.clone()).increment(1);
         for (outcome, count) in [
             ("applied", tally.applied),
             ("duplicate", tally.duplicate),
@@ -129,6 +130,19 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         ] {
             metrics::counter!("messages_total", "source" => source, "outcome" => outcome)
                 .increment(count);
+        }
+        if tally.parked > 0 {
+            let count = tally.parked;
+            tracing::warn!(source, shard, count, "parked until an operator acts");
+        }
+        if tally.conflict > 0 {
+            let count = tally.conflict;
+            tracing::warn!(
+                source,
+                shard,
+                count,
+                "conflicts recorded: a known id, other content"
+            );
         }
     }
 
