@@ -21,7 +21,7 @@ struct Cli {
     #[arg(
         long,
         env = "SHOP_LISTEN",
-        value_name = "HOST:PORT",
+        value_name = "IP:PORT",
         default_value = "127.0.0.1:8900"
     )]
     listen: SocketAddr,
@@ -30,7 +30,7 @@ struct Cli {
     #[arg(
         long,
         env = "SHOP_LISTEN_HTTP",
-        value_name = "HOST:PORT",
+        value_name = "IP:PORT",
         default_value = "127.0.0.1:9103"
     )]
     listen_http: SocketAddr,

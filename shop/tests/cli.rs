@@ -193,6 +193,7 @@ fn each_way_to_fail_has_its_exit_status() {
         &["SHIPPED"],
     );
     told(store.shop(&["frobnicate"]), 2, &["frobnicate"]);
+    told(store.shop(&["orders", "--limit", "0"]), 2, &["--limit"]);
     // 4: time ran out with the order standing.
     let waiting = store.place(
         &order("C", &[("PRODUCT_001", 100)]),

@@ -1,6 +1,7 @@
 //! `shop order`, `shop orders` and `shop watch`.
 
 use std::io::{Write, stdout};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use contracts::limits::PAGE_SIZE_MAX;
@@ -35,7 +36,7 @@ pub struct OrdersArgs {
 
     /// At most so many.
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
 
     #[command(flatten)]
     client: ClientArgs,
@@ -85,7 +86,7 @@ fn not_shown(status: &Status, order_id: &str) -> Failure {
 /// Lists orders, page by page.
 pub(super) async fn orders(args: &OrdersArgs) -> Result<(), Failure> {
     let mut client = args.client.connect().await?;
-    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut left = args.limit.map_or(usize::MAX, NonZeroUsize::get);
     let mut lister = Lister::new(stdout(), args.client.output);
     let mut page_token = String::new();
     loop {
