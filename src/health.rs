@@ -45,12 +45,15 @@ impl Health {
         Self::default()
     }
 
-    /// Sets the condition of a part, for example `shard 3` or `log`.
+    /// Sets the condition of a part, for example `shard 3` or `log`; a part that stalls, or runs
+    /// again after it did, is logged once.
     pub fn set(&self, part: &str, condition: Condition) {
         self.parts.send_if_modified(|parts| {
-            if parts.get(part) == Some(&condition) {
+            let before = parts.get(part);
+            if before == Some(&condition) {
                 return false;
             }
+            tell(part, before, &condition);
             parts.insert(part.to_owned(), condition);
             true
         });
@@ -87,6 +90,16 @@ impl Health {
         let mut changes = self.parts.subscribe();
         changes.mark_changed();
         changes
+    }
+}
+
+/// Logs the beginning and the end of a stall. What stops for good is logged where it stops.
+fn tell(part: &str, before: Option<&Condition>, now: &Condition) {
+    match (before, now) {
+        (Some(Condition::Stalled { .. }), Condition::Stalled { .. }) => {}
+        (_, Condition::Stalled { reason }) => tracing::warn!(part, reason, "stalled, retrying"),
+        (Some(Condition::Stalled { .. }), Condition::Running) => tracing::info!(part, "runs again"),
+        _ => {}
     }
 }
 

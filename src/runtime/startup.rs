@@ -24,7 +24,6 @@ pub(crate) async fn prepare<C: Context, S: Store<C>>(
 ) -> Result<Writer, Error> {
     health.set(PART, Condition::Starting);
     let mut backoff = BACKOFF.start();
-    let mut told = String::new();
     loop {
         match attempt(context, store, ports, options).await {
             Ok(writer) => {
@@ -33,14 +32,6 @@ pub(crate) async fn prepare<C: Context, S: Store<C>>(
             }
             Err(error) if may_pass(&error) => {
                 let reason = error.to_string();
-                if reason != told {
-                    tracing::warn!(
-                        source = context.source(),
-                        reason,
-                        "cannot start yet, waiting"
-                    );
-                    told.clone_from(&reason);
-                }
                 health.set(PART, Condition::Stalled { reason });
                 ports.clock.sleep(backoff.next(ports.ids.random())).await;
             }
