@@ -1,10 +1,15 @@
 //! Avro datums in Confluent's frame: byte 0, schema id (4 bytes, big endian), datum.
 
+use std::sync::Once;
+
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::util::max_allocation_bytes;
+use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_avro_fast::de::DeserializerState;
-use serde_avro_fast::ser::SerializerConfig;
+
+use crate::limits::DATUM_ALLOCATION_MAX;
 
 use crate::registry::SchemaId;
 
@@ -17,7 +22,7 @@ const FRAME_LEN: usize = 5;
 #[derive(Debug)]
 pub struct Schema {
     name: String,
-    parsed: serde_avro_fast::Schema,
+    parsed: apache_avro::Schema,
 }
 
 impl Schema {
@@ -30,9 +35,9 @@ impl Schema {
         let json: serde_json::Value =
             serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let name = full_name(&json).ok_or_else(|| invalid("not a named record".to_owned()))?;
-        let parsed = text
-            .parse()
-            .map_err(|error: serde_avro_fast::schema::SchemaError| invalid(error.to_string()))?;
+        let parsed =
+            apache_avro::Schema::parse_str(text).map_err(|error| invalid(error.to_string()))?;
+        bound_allocations();
         Ok(Self { name, parsed })
     }
 
@@ -62,15 +67,18 @@ fn full_name(schema: &serde_json::Value) -> Option<String> {
 /// # Errors
 /// When the value does not fit the schema.
 pub fn encode<T: Serialize>(id: SchemaId, schema: &Schema, value: &T) -> Result<Bytes, Error> {
+    let failed = |error: apache_avro::Error| Error::Encode {
+        schema: schema.name.clone(),
+        detail: error.to_string(),
+    };
     let mut frame = Vec::with_capacity(128);
     frame.put_u8(MAGIC);
     frame.put_u32(id.0);
-    serde_avro_fast::to_datum(value, frame, &mut SerializerConfig::new(&schema.parsed))
-        .map(Bytes::from)
-        .map_err(|error| Error::Encode {
-            schema: schema.name.clone(),
-            detail: error.to_string(),
-        })
+    GenericDatumWriter::builder(&schema.parsed)
+        .build()
+        .and_then(|writer| writer.write_ser(&mut frame, value))
+        .map_err(failed)?;
+    Ok(Bytes::from(frame))
 }
 
 /// Splits a frame into schema id and datum.
@@ -105,7 +113,7 @@ pub fn frame(id: SchemaId, datum: &[u8]) -> Bytes {
 
 /// Decodes a whole datum that was written with `schema`.
 ///
-/// Fields that `T` does not know are skipped; fields that the writer did not know take `T`'s
+/// Quickest where the record's name is `T`'s name in serde's eyes (`#[serde(rename)]`). Fields that `T` does not know are skipped; fields that the writer did not know take `T`'s
 /// serde defaults, so a reader copes with older and newer compatible writers.
 ///
 /// # Errors
@@ -115,15 +123,30 @@ pub fn decode<T: DeserializeOwned>(schema: &Schema, datum: &[u8]) -> Result<T, E
         schema: schema.name.clone(),
         detail,
     };
-    let mut state = DeserializerState::from_slice(datum, &schema.parsed);
-    let value = T::deserialize(state.deserializer()).map_err(|error| failed(error.to_string()))?;
-    let mut rest = state.into_reader();
-    let mut left = Vec::new();
-    std::io::Read::read_to_end(&mut rest, &mut left).map_err(|error| failed(error.to_string()))?;
-    match left.len() {
+    let mut rest = datum;
+    let value = GenericDatumReader::builder(&schema.parsed)
+        .build()
+        .and_then(|reader| {
+            reader.read_deser(&mut rest).or_else(|_| {
+                // The direct way cannot skip an enum that `T` does not know, and insists on the
+                // names of records; the way through a value, at several times the cost, can.
+                rest = datum;
+                apache_avro::from_value(&reader.read_value(&mut rest)?)
+            })
+        })
+        .map_err(|error| failed(error.to_string()))?;
+    match rest.len() {
         0 => Ok(value),
         extra => Err(failed(format!("{extra} bytes follow the datum"))),
     }
+}
+
+/// Garbage may announce lengths of any size; a datum is never longer than a record.
+fn bound_allocations() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        max_allocation_bytes(DATUM_ALLOCATION_MAX);
+    });
 }
 
 /// Why bytes and values do not go together.
@@ -296,6 +319,7 @@ mod tests {
     #[test]
     fn a_reader_skips_new_fields_and_defaults_missing_ones() {
         #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(rename = "Parcel")]
         struct Reader {
             id: String,
             #[serde(default)]

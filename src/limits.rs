@@ -31,6 +31,9 @@ pub const LOG_PROBE_AFTER: Duration = Duration::from_secs(1);
 pub const REGISTRY_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer "no such schema" is believed before the registry is asked again.
 pub const REGISTRY_NOT_FOUND_TTL: Duration = Duration::from_millis(200);
+/// Bytes that the decoding of one datum may allocate for a single value, whatever length the datum
+/// announces: a record is at most 1 MiB.
+pub const DATUM_ALLOCATION_MAX: usize = 1 << 20;
 /// How often a schema id that the registry does not know is asked for before its record is parked:
 /// a registry that lags behind its writers gets this many chances.
 pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;

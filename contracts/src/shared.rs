@@ -1,14 +1,54 @@
 //! Values that several messages carry.
 
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A product and how many of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Line {
     /// The product.
     pub product_id: String,
     /// How many, 1 to 1,000,000.
     pub quantity: i32,
+}
+
+/// Reads the record of a line under any name: each schema has a line record of its own, because a
+/// named type is used once, while a derived reader insists on the name of the Rust type.
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+/// The fields of [`Line`], once the record is a map.
+#[derive(Deserialize)]
+struct LineFields {
+    product_id: String,
+    quantity: i32,
+}
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a line: product_id and quantity")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Line, A::Error> {
+        let LineFields {
+            product_id,
+            quantity,
+        } = LineFields::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Line {
+            product_id,
+            quantity,
+        })
+    }
 }
 
 /// What to do when there is not enough stock for every line.
