@@ -155,11 +155,20 @@ mod tests {
         envelope.to_headers()
     }
 
+    #[derive(serde::Serialize)]
+    struct Counted {
+        product_id: &'static str,
+        quantity: i64,
+    }
+
     #[tokio::test]
     async fn a_message_is_read_by_its_writers_schema() {
         let registry = MemoryRegistry::new();
         let id = registry.register("s", SCHEMA).await.unwrap();
-        let body = serde_json::json!({"product_id": "P1", "quantity": 3});
+        let body = Counted {
+            product_id: "P1",
+            quantity: 3,
+        };
         let schema = registry.schema(id).await.unwrap();
         let value = codec::encode(id, &schema, &body).unwrap();
         let line = Line::of(&registry, &message(Some(value), headers())).await;

@@ -8,6 +8,7 @@ use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{self, Log};
 use messaging::registry::SchemaRegistry;
 use messaging::registry::confluent::ConfluentRegistry;
+use tonic::transport::Uri;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
@@ -17,6 +18,11 @@ mod reader;
 
 use line::Line;
 use reader::Reader;
+
+/// Where the log listens unless it is told otherwise.
+const LOG_PORT: u16 = 9092;
+/// Where the registry listens unless it is told otherwise.
+const REGISTRY_PORT: u16 = 8081;
 
 /// The flags of `shop tail`.
 #[derive(clap::Args, Debug)]
@@ -32,28 +38,50 @@ pub struct Args {
     #[arg(long)]
     until_end: bool,
 
-    /// Brokers of the log (Kafka protocol), as host:port, separated by commas.
+    /// URL of the gateway: the log and the registry are expected on its host, unless they are named.
+    #[arg(
+        long,
+        env = "SHOP_GATEWAY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8900"
+    )]
+    gateway: Uri,
+
+    /// Brokers of the log (Kafka protocol), as host:port, separated by commas [default: port 9092 of
+    /// the gateway's host].
     #[arg(
         long,
         env = "SHOP_LOG",
         value_name = "HOST:PORT",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:9092"
+        value_delimiter = ','
     )]
     log: Vec<String>,
 
-    /// URL of the schema registry.
-    #[arg(
-        long,
-        env = "SHOP_REGISTRY",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081"
-    )]
-    registry: String,
+    /// URL of the schema registry [default: port 8081 of the gateway's host].
+    #[arg(long, env = "SHOP_REGISTRY", value_name = "URL")]
+    registry: Option<String>,
 
     /// Lines for people, or JSON for programs: one object per line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     output: Format,
+}
+
+impl Args {
+    fn brokers(&self) -> Vec<String> {
+        if self.log.is_empty() {
+            return vec![format!("{}:{LOG_PORT}", self.host())];
+        }
+        self.log.clone()
+    }
+
+    fn registry_url(&self) -> String {
+        let beside = || format!("http://{}:{REGISTRY_PORT}", self.host());
+        self.registry.clone().unwrap_or_else(beside)
+    }
+
+    fn host(&self) -> &str {
+        self.gateway.host().unwrap_or("127.0.0.1")
+    }
 }
 
 /// Shows messages until the process is interrupted, or the end is reached if that was asked for.
@@ -61,14 +89,11 @@ pub struct Args {
 /// # Errors
 /// [`Exit::Unreachable`] when the log does not answer, [`Exit::Refused`] when it has no such topic.
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let registry = ConfluentRegistry::new(&args.registry).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("--registry {}: {error}", args.registry),
-        )
-    })?;
+    let url = args.registry_url();
+    let registry = ConfluentRegistry::new(&url)
+        .map_err(|error| Failure::new(Exit::Usage, format!("--registry {url}: {error}")))?;
     let log: Arc<dyn Log> = Arc::new(KafkaLog::new(kafka::Config {
-        bootstrap: args.log.clone(),
+        bootstrap: args.brokers(),
         client_id: "shop-tail".to_owned(),
     }));
     let show = async |message: reader::Message| show(&registry, message, args.output).await;
@@ -125,4 +150,35 @@ fn unread(error: &log::Error) -> Failure {
         _ => Exit::Refused,
     };
     Failure::new(exit, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        tail: Args,
+    }
+
+    fn tail(flags: &[&str]) -> Args {
+        Program::parse_from([&["tail"], flags].concat()).tail
+    }
+
+    #[test]
+    fn log_and_registry_are_expected_beside_the_gateway() {
+        let args = tail(&["--gateway", "http://store.test:8900"]);
+        assert_eq!(args.brokers(), ["store.test:9092"]);
+        assert_eq!(args.registry_url(), "http://store.test:8081");
+    }
+
+    #[test]
+    fn a_log_or_registry_that_is_named_is_taken() {
+        let args = tail(&["--log", "a:1,b:2", "--registry", "http://c:3"]);
+        assert_eq!(args.brokers(), ["a:1", "b:2"]);
+        assert_eq!(args.registry_url(), "http://c:3");
+    }
 }
