@@ -1,5 +1,6 @@
 //! Avro datums in Confluent's frame: byte 0, schema id (4 bytes, big endian), datum.
 
+use std::fmt;
 use std::sync::Once;
 
 use apache_avro::reader::datum::GenericDatumReader;
@@ -11,12 +12,20 @@ use serde::de::DeserializeOwned;
 
 use crate::limits::DATUM_ALLOCATION_MAX;
 
-use crate::registry::SchemaId;
-
 /// Confluent's magic byte.
 const MAGIC: u8 = 0;
 /// Magic byte and schema id.
 const FRAME_LEN: usize = 5;
+
+/// The registry's number of a schema, as it stands in the Confluent frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SchemaId(pub u32);
+
+impl fmt::Display for SchemaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A parsed Avro record schema.
 #[derive(Debug)]

@@ -1,26 +1,16 @@
 //! The schema registry, as a port: id <-> schema.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::codec::Schema;
+pub use crate::codec::SchemaId;
 
 pub mod confluent;
 #[cfg(feature = "test-util")]
 pub mod contract;
 pub mod memory;
-
-/// The registry's number of a schema, as it stands in the Confluent frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SchemaId(pub u32);
-
-impl fmt::Display for SchemaId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The port for the schema registry.
 ///

@@ -19,7 +19,7 @@ use crate::log::{self, Consumed, ReadLimit};
 use crate::registry::{self, SchemaId};
 use crate::retry::Backoff;
 use crate::runtime::item::{self, Item, Kind, Opened, Origin, Unreadable};
-use crate::runtime::shard::Service;
+use crate::runtime::service::Service;
 use crate::runtime::startup::may_pass;
 use crate::runtime::takeover::{Position, check_position};
 use crate::runtime::{Error, part};

@@ -34,6 +34,7 @@ mod handover;
 mod intake;
 mod item;
 mod publisher;
+mod service;
 mod shard;
 mod startup;
 mod supervise;
@@ -90,7 +91,7 @@ pub async fn run<C: Context, S: Store<C>>(
         () = shutdown.cancelled() => return Ok(()),
         started = startup::prepare(&*context, &*store, &ports, options, &health) => started,
     };
-    let service = Arc::new(shard::Service {
+    let service = Arc::new(service::Service {
         context,
         store,
         ports,

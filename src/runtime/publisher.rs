@@ -11,7 +11,7 @@ use crate::health::Condition;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, BACKOFF, OUTBOX_POLL};
 use crate::log::Record;
 use crate::runtime::handover::{Next, Slot};
-use crate::runtime::shard::Service;
+use crate::runtime::service::Service;
 use crate::runtime::{Error, part};
 use crate::shard::ShardId;
 use crate::store::{Acknowledged, OutboxRow, Published, Sequence, Store};

@@ -13,35 +13,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::context::Context;
-use crate::health::{Condition, Health};
+use crate::health::Condition;
 use crate::lease::Grant;
 use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX, TURN_RECORDS_MAX};
-use crate::message::Writer;
 use crate::retry::Backoff;
-use crate::runtime::handover::Handover;
 use crate::runtime::intake::Intake;
 use crate::runtime::item::Item;
 use crate::runtime::publisher::{Progress, Publisher};
+use crate::runtime::service::Service;
 use crate::runtime::takeover::Position;
-use crate::runtime::{Error, Feed, Ports, part};
-use crate::shard::ShardId;
+use crate::runtime::{Error, part};
 use crate::spawner::Task;
 use crate::store::{Acknowledged, ErrorKind, Store};
 
 mod recover;
 mod turn;
-
-/// What all shards of a service share.
-pub(crate) struct Service<C: Context, S> {
-    pub(crate) context: Arc<C>,
-    pub(crate) store: Arc<S>,
-    pub(crate) ports: Ports,
-    pub(crate) partitions: i32,
-    pub(crate) writer: Writer,
-    pub(crate) feed: Feed,
-    pub(crate) health: Health,
-    pub(crate) handover: Handover,
-}
 
 /// Why a shard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,16 +296,6 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
 
     fn report(&self, condition: Condition) {
         self.service.health.set(&self.health_part, condition);
-    }
-}
-
-impl<C: Context, S> Service<C, S> {
-    /// Forgets the health parts of a shard that this process no longer runs.
-    pub(crate) fn forget_health(&self, shard: ShardId) {
-        let topics = self.context.inputs().iter().map(|input| input.topic);
-        for room in topics.chain(["turn", "publisher"]) {
-            self.health.remove(&part(shard, room));
-        }
     }
 }
 
