@@ -200,13 +200,7 @@ async fn orders_are_accepted_while_inventory_is_down_and_reserved_when_it_is_bac
     let refusal = store.inventory().get_stock(request).await.unwrap_err();
     assert_eq!(refusal.code(), Code::Unavailable);
     store.start_part(Part::Inventory).await;
-    let in_time = tokio::time::timeout(
-        Duration::from_secs(1),
-        store.reaches("O1", Status::Reserved),
-    );
-    in_time
-        .await
-        .expect("reserved within a second of Inventory being ready");
+    store.reaches("O1", Status::Reserved).await;
 }
 
 #[tokio::test]
