@@ -99,10 +99,6 @@ pub fn unframe(bytes: &[u8]) -> Result<(SchemaId, &[u8]), Error> {
         [MAGIC, a, b, c, d, datum @ ..] => {
             Ok((SchemaId(u32::from_be_bytes([*a, *b, *c, *d])), datum))
         }
-        [first, ..] if bytes.len() >= FRAME_LEN => Err(Error::Frame {
-            len: bytes.len(),
-            first: *first,
-        }),
         _ => Err(Error::Frame {
             len: bytes.len(),
             first: bytes.first().copied().unwrap_or(0),
@@ -122,8 +118,9 @@ pub fn frame(id: SchemaId, datum: &[u8]) -> Bytes {
 
 /// Decodes a whole datum that was written with `schema`.
 ///
-/// Quickest where the record's name is `T`'s name in serde's eyes (`#[serde(rename)]`). Fields that `T` does not know are skipped; fields that the writer did not know take `T`'s
-/// serde defaults, so a reader copes with older and newer compatible writers.
+/// Fields that `T` does not know are skipped; fields that the writer did not know take `T`'s serde
+/// defaults, so a reader copes with older and newer compatible writers. Quickest where the record's
+/// name is `T`'s name in serde's eyes (`#[serde(rename)]`).
 ///
 /// # Errors
 /// When the bytes are not a datum of the schema, do not fit `T`, or are followed by more bytes.
