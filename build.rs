@@ -13,10 +13,12 @@ const PROTO: &str = "../proto";
 /// The event contracts, relative to `contracts/`.
 const SCHEMAS: &str = "../schemas";
 /// The files that make up the API; what they import is found by itself.
-const PROTO_FILES: [&str; 4] = [
+const PROTO_FILES: [&str; 6] = [
     "shop/v1/order_service.proto",
     "shop/v1/inventory_service.proto",
     "shop/v1/internal.proto",
+    "shop/v1/operations.proto",
+    "shop/v1/audit.proto",
     "google/rpc/error_details.proto",
 ];
 

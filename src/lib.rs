@@ -26,6 +26,7 @@ pub mod lease;
 pub mod limits;
 pub mod log;
 pub mod message;
+pub mod mutant;
 pub mod partitioner;
 pub mod program;
 pub mod registry;

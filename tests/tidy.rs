@@ -37,11 +37,13 @@ const ADAPTERS: [&str; 8] = [
     "MemoryLog",
 ];
 
-const MEMBERS: [&str; 6] = [
+const MEMBERS: [&str; 8] = [
+    "audit",
     "contracts",
     "embedded",
     "gateway",
     "inventory",
+    "operations",
     "order",
     "shop",
 ];
