@@ -72,23 +72,7 @@ impl Client {
     /// # Errors
     /// [`Exit::Usage`] when `gateway` is no URL, [`Exit::Unreachable`] when nothing answers there.
     pub async fn connect(gateway: &str, timeout: Duration) -> Result<Self, Failure> {
-        let no_url = |why: &dyn Display| {
-            let message = format!("--gateway {gateway}: {why}; write http://HOST:PORT");
-            Failure::new(Exit::Usage, message)
-        };
-        let endpoint = Endpoint::from_shared(gateway.to_owned()).map_err(|error| no_url(&error))?;
-        if endpoint.uri().scheme().is_none() {
-            return Err(no_url(&"no URL"));
-        }
-        let endpoint = endpoint.connect_timeout(CONNECT_MAX);
-        let channel = endpoint.connect().await.map_err(|_| {
-            Failure::new(
-                Exit::Unreachable,
-                format!(
-                    "no gateway answers at {gateway}; start one with shop up, or give --gateway URL"
-                ),
-            )
-        })?;
+        let channel = channel("gateway", gateway).await?;
         Ok(Self {
             orders: OrderServiceClient::new(channel.clone()),
             inventory: InventoryServiceClient::new(channel),
@@ -102,6 +86,27 @@ impl Client {
         request.set_timeout(self.timeout);
         request
     }
+}
+
+/// Connects to the `part` of the store that the flag of that name puts at `url`.
+///
+/// # Errors
+/// [`Exit::Usage`] when `url` is no URL, [`Exit::Unreachable`] when nothing answers there.
+pub async fn channel(part: &str, url: &str) -> Result<Channel, Failure> {
+    let no_url = |why: &dyn Display| {
+        let message = format!("--{part} {url}: {why}; write http://HOST:PORT");
+        Failure::new(Exit::Usage, message)
+    };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| no_url(&error))?;
+    if endpoint.uri().scheme().is_none() {
+        return Err(no_url(&"no URL"));
+    }
+    let endpoint = endpoint.connect_timeout(CONNECT_MAX);
+    endpoint.connect().await.map_err(|_| {
+        let message =
+            format!("no {part} answers at {url}; start one with shop up, or give --{part} URL");
+        Failure::new(Exit::Unreachable, message)
+    })
 }
 
 impl From<Status> for Failure {

@@ -5,6 +5,7 @@
 //! | [`cli`] | the commands with their flags: one file per family |
 //! | [`up`] | the parts of the store in this process: plan, start, ready file, banner, drain |
 //! | [`client`] | the channel to the gateway, and what its errors mean to a caller |
+//! | [`services`] | the services themselves, the log and the registry, for operators' commands |
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`seed`] | the stock of the walkthrough |
 //! | [`tail`] | the log's messages as lines |
@@ -17,5 +18,6 @@ pub mod demo;
 pub mod exit;
 pub mod output;
 pub mod seed;
+pub mod services;
 pub mod tail;
 pub mod up;

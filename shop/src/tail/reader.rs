@@ -9,8 +9,8 @@ use messaging::log::{Consumed, Log, ReadLimit};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::unread;
 use crate::exit::{Exit, Failure};
+use crate::services::log_failure;
 
 /// Messages that wait to be shown, so that a slow terminal slows the reading down.
 const WAITING_MAX: usize = 100;
@@ -58,7 +58,7 @@ impl Reader {
         from_start: bool,
     ) -> Result<(), Failure> {
         let bounds = self.log.bounds(topic, partition).await;
-        let bounds = bounds.map_err(|error| unread(&error))?;
+        let bounds = bounds.map_err(|error| log_failure(&error))?;
         self.partitions.push(Partition {
             topic: topic.into(),
             partition,
@@ -139,7 +139,7 @@ impl Partition {
         let batch = log
             .read(&self.topic, self.partition, self.next, limit)
             .await;
-        let batch = batch.map_err(|error| unread(&error))?;
+        let batch = batch.map_err(|error| log_failure(&error))?;
         if let Some(last) = batch.records.last() {
             self.next = last.offset + 1;
         }

@@ -105,10 +105,25 @@ impl Up {
         format!("http://{}", self.address("gateway"))
     }
 
+    /// The addresses of what runs here, as client commands and operators' commands take them.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let parts = [
+            ("SHOP_GATEWAY", "gateway", "http://"),
+            ("SHOP_ORDER", "order", "http://"),
+            ("SHOP_INVENTORY", "inventory", "http://"),
+            ("SHOP_LOG", "log", ""),
+            ("SHOP_REGISTRY", "registry", "http://"),
+        ];
+        let here = parts.into_iter().filter_map(|(name, part, scheme)| {
+            Some((name, format!("{scheme}{}", self.ready[part].as_str()?)))
+        });
+        here.collect()
+    }
+
     /// Runs a client command against this store.
     pub(crate) fn shop(&self, arguments: &[&str]) -> Outcome {
         let mut command = command(arguments);
-        command.env("SHOP_GATEWAY", self.gateway());
+        command.envs(self.environment());
         Outcome::of(command.stdin(Stdio::null()).output().unwrap())
     }
 
