@@ -19,6 +19,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod context;
+pub mod crash;
 pub mod envelope;
 pub mod health;
 pub mod ids;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use messaging::clock::{Clock, Timestamp};
+use messaging::crash::{self, Point};
 use messaging::envelope::Envelope;
 use messaging::ids::Ids;
 use messaging::limits;
@@ -110,8 +111,12 @@ impl Commands {
         let mut ambiguous = None;
         loop {
             known.clone_from(&ambiguous);
+            crash::here(Point::BeforeSubmit);
             let error = match appender.append(record.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    crash::here(Point::AfterSubmit);
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             match error.kind {

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::crash::{self, Point};
 use crate::health::Condition;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, BACKOFF, OUTBOX_POLL};
 use crate::log::Record;
@@ -192,6 +193,7 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
     async fn append(&self, topic: &str, records: &[Record]) -> Option<i64> {
         let mut backoff = BACKOFF.start();
         loop {
+            crash::here(Point::BeforeAppend);
             match self
                 .service
                 .ports
@@ -200,6 +202,7 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
                 .await
             {
                 Ok(offset) => {
+                    crash::here(Point::AfterAppend);
                     self.report(Condition::Running);
                     metrics::counter!("published_messages_total", "topic" => topic.to_owned())
                         .increment(records.len() as u64);

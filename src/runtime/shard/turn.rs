@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Timestamp;
 use crate::codec;
 use crate::context::Context;
+use crate::crash::{self, Point};
 use crate::limits::{INBOX_HORIZON, INBOX_PRUNE_EVERY};
 use crate::runtime::decide::{self, Questions, Refused, Scene, Tally};
 use crate::runtime::item::Item;
@@ -78,6 +79,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             .store
             .begin(self.grant.shard, self.grant.epoch)
             .await?;
+        crash::here(Point::TurnBegun);
         let questions = decide::questions(scene.context, items);
         let mut seen = ask::<C, _>(&mut turn, &questions).await?;
         let concerned = decide::concerned(items, &seen);

@@ -6,6 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{Write, bulk, effects, error};
 use crate::context::{ContentHash, Context};
+use crate::crash::{self, Point};
 use crate::shard::ShardId;
 use crate::store::{
     AggregateKey, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow, Seen, Tables, Turn,
@@ -63,7 +64,12 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Turn<C> for SqliteTurn<'_, T> {
             self.tables.save(tx, state).await?;
         }
         let rows = effects::save(tx, self.shard, effects).await?;
-        self.write.commit("commit").await?;
+        crash::here(Point::BeforeCommit);
+        {
+            let _committing = crash::during(Point::InsideCommit);
+            self.write.commit("commit").await?;
+        }
+        crash::here(Point::AfterCommit);
         Ok(rows)
     }
 }
