@@ -56,6 +56,14 @@ pub const BACKOFF: Policy = Policy {
 pub const DELETE_ALONE_AFTER: Duration = Duration::from_millis(200);
 /// How often a publisher looks into the outbox unasked, for rows of other instances.
 pub const OUTBOX_POLL: Duration = Duration::from_millis(500);
+/// How often a shard's owner looks for operators' actions unasked: those submitted at another
+/// instance.
+pub const ACTION_POLL: Duration = Duration::from_secs(1);
+/// Actions that one look finds at most; the others are found by the next.
+pub const ACTIONS_PER_LOOK: usize = 16;
+/// Parked messages that one turn replays at most; an action on more takes several turns.
+pub const REPLAY_RECORDS_MAX: usize = 200;
+
 /// How often shards are renewed and free ones looked for.
 pub const LEASE_HEARTBEAT: Duration = Duration::from_secs(2);
 

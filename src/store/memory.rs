@@ -9,13 +9,14 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    AggregateKey, Claimed, Conflict, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow,
-    Parked, Seen, Sequence, Store, Tables, Turn,
+    Action, AggregateKey, Claimed, Conflict, Cursor, Effects, Error, ErrorKind, InboxKey,
+    OutboxRow, Parked, ParkedLevel, ParkedRow, Seen, Sequence, Store, Tables, Target, Turn,
 };
 use crate::context::Context;
 use crate::shard::{Epoch, ShardId};
 
 mod library;
+mod operations;
 
 use library::Library;
 
@@ -169,6 +170,24 @@ impl<C: Context, T: Tables<C, Tx>> Store<C> for MemoryStore<T> {
             .library
             .outbox(partition, from, bytes_max))
     }
+
+    async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {
+        Ok(lock(&self.committed).library.trail().open_actions(shard))
+    }
+
+    async fn parked_of(
+        &self,
+        shard: ShardId,
+        target: &Target,
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, Error> {
+        let committed = lock(&self.committed);
+        Ok(committed.library.trail().parked_of(shard, target, limit))
+    }
+
+    async fn parked_level(&self, shard: ShardId) -> Result<ParkedLevel, Error> {
+        Ok(lock(&self.committed).library.trail().level(shard))
+    }
 }
 
 impl<C: Context, T: Tables<C, Tx>> Turn<C> for MemoryTurn<'_, T> {
@@ -210,6 +229,13 @@ impl<C: Context, T: Tables<C, Tx>> Turn<C> for MemoryTurn<'_, T> {
             };
         }
         Ok(rows)
+    }
+
+    async fn rehearse(mut self, state: Option<&C::State>, effects: Effects) -> Result<(), Error> {
+        if let Some(state) = state {
+            self.tables.save(&mut self.tx, state).await?;
+        }
+        lock(&self.tx.committed).library.check(self.shard, &effects)
     }
 }
 

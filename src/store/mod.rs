@@ -16,8 +16,16 @@ use crate::shard::{Epoch, ShardId};
 #[cfg(feature = "test-util")]
 pub mod contract;
 pub mod memory;
+mod operations;
 pub mod outbox;
+mod parked;
 pub mod sqlite;
+
+pub use operations::{Checkpoint, Conflicting, Operations, ParkedFilter, ShardCheckpoint};
+pub use parked::{
+    Action, ActionDone, ActionKind, ActionRecord, Outcome, OutcomeKind, ParkReason, Parked,
+    ParkedLevel, ParkedRow, Place, Reparked, Target,
+};
 
 /// Hash of a record as it stood in the log (key, value and headers), kept with a cursor to
 /// notice a log that lost its tail.
@@ -123,51 +131,6 @@ pub struct AggregateKey {
     pub id: String,
 }
 
-/// Why a message was set aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ParkReason {
-    /// Not a framed datum of a known, handled type.
-    Undecodable,
-    /// No key, a key of another partition, or a key other than the payload's id.
-    Misrouted,
-    /// The decision failed, or the database refused its outcome.
-    Failed,
-    /// An earlier message of the same aggregate is parked.
-    Behind,
-}
-
-impl ParkReason {
-    /// Its name in the database, in metrics and for operators.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Undecodable => "undecodable",
-            Self::Misrouted => "misrouted",
-            Self::Failed => "failed",
-            Self::Behind => "behind",
-        }
-    }
-}
-
-/// A message set aside for an operator, with all of its record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
-    /// Where it stood.
-    pub topic: String,
-    /// Its offset in the shard's partition of `topic`.
-    pub offset: i64,
-    /// The aggregate held up by it; `None` for a record that is parked alone.
-    pub aggregate: Option<AggregateKey>,
-    /// Why.
-    pub reason: ParkReason,
-    /// The error in words.
-    pub detail: String,
-    /// The record itself.
-    pub record: Record,
-    /// When it was parked.
-    pub at: Timestamp,
-}
-
 /// A message that repeats an id or a business key with other content: recorded, never applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -199,6 +162,14 @@ pub struct Effects {
     pub inbox: Vec<InboxEntry>,
     /// Messages set aside.
     pub parked: Vec<Parked>,
+    /// Messages no longer set aside: each must be parked, or the commit is refused as
+    /// [`ErrorKind::CursorMoved`].
+    pub unparked: Vec<Place>,
+    /// Messages that a replay left parked.
+    pub reparked: Vec<Reparked>,
+    /// Operators' actions carried out, or a part of them: each must still be open, or the commit
+    /// is refused as [`ErrorKind::CursorMoved`].
+    pub done: Vec<ActionDone>,
     /// Conflicts to record.
     pub conflicts: Vec<Conflict>,
     /// Messages to publish.
@@ -268,6 +239,28 @@ pub trait Store<C: Context>: Send + Sync + 'static {
         from: Sequence,
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<OutboxRow>, Error>> + Send;
+
+    /// Actions asked of the shard's owner and not yet done, oldest first, at most
+    /// [`crate::limits::ACTIONS_PER_LOOK`].
+    ///
+    /// This and the calls below see what is committed, like `outbox`. What they say holds in a
+    /// turn of the owner that made no other commit since: only the owner changes parked rows.
+    fn actions(&self, shard: ShardId) -> impl Future<Output = Result<Vec<Action>, Error>> + Send;
+
+    /// The shard's parked messages that `target` names, in the order of parking, the first
+    /// `limit`.
+    fn parked_of(
+        &self,
+        shard: ShardId,
+        target: &Target,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<ParkedRow>, Error>> + Send;
+
+    /// How much the shard has set aside.
+    fn parked_level(
+        &self,
+        shard: ShardId,
+    ) -> impl Future<Output = Result<ParkedLevel, Error>> + Send;
 }
 
 /// One transaction of a shard's owner.
@@ -302,6 +295,14 @@ pub trait Turn<C: Context>: Send {
         state: Option<&C::State>,
         effects: Effects,
     ) -> impl Future<Output = Result<Vec<OutboxRow>, Error>> + Send;
+
+    /// Does what `commit` does up to the commit itself, then undoes the turn: what the database
+    /// would refuse, it refuses here.
+    fn rehearse(
+        self,
+        state: Option<&C::State>,
+        effects: Effects,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// A context's own tables, in databases whose transactions are `Tx`.

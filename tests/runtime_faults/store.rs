@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::contract::counter::{Add, Counter, Counters};
 use messaging::store::{
-    AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow, Seen, Sequence,
-    Store, Turn,
+    Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow,
+    ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
 };
 
 /// What goes wrong with the commit of a turn that writes.
@@ -98,6 +98,23 @@ impl<S: Store<Counter>> Store<Counter> for Faulty<S> {
     ) -> Result<Vec<OutboxRow>, Error> {
         self.inner.outbox(partition, from, bytes_max).await
     }
+
+    async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {
+        self.inner.actions(shard).await
+    }
+
+    async fn parked_of(
+        &self,
+        shard: ShardId,
+        target: &Target,
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, Error> {
+        self.inner.parked_of(shard, target, limit).await
+    }
+
+    async fn parked_level(&self, shard: ShardId) -> Result<ParkedLevel, Error> {
+        self.inner.parked_level(shard).await
+    }
 }
 
 impl<T: Turn<Counter>> Turn<Counter> for FaultyTurn<T> {
@@ -146,5 +163,8 @@ impl<T: Turn<Counter>> Turn<Counter> for FaultyTurn<T> {
                 failed(ErrorKind::Unknown)
             }
         }
+    }
+    async fn rehearse(self, state: Option<&Counters>, effects: Effects) -> Result<(), Error> {
+        self.inner.rehearse(state, effects).await
     }
 }

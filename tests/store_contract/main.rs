@@ -60,6 +60,15 @@ contract! {
     messages::pruning_leaves_the_rest_for_the_next_turn,
     messages::parked_aggregates_are_known,
     messages::conflicts_are_recorded,
+    operators::parked_messages_come_in_the_order_of_parking,
+    operators::parked_messages_are_listed,
+    operators::actions_are_asked_for_where_something_is_parked,
+    operators::an_action_is_carried_out_with_its_effects,
+    operators::an_action_is_carried_out_once,
+    operators::the_trail_keeps_what_was_discarded,
+    operators::a_rehearsal_leaves_nothing,
+    operators::conflicts_are_listed,
+    operators::the_checkpoint_tells_how_far_shards_are,
 }
 
 async fn open(path: &Path) -> SqliteStore<CounterTables> {

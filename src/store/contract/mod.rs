@@ -26,6 +26,7 @@ use crate::shard::{Epoch, ShardId};
 
 pub mod counter;
 pub mod messages;
+pub mod operators;
 pub mod outgoing;
 pub mod turns;
 
@@ -159,7 +160,7 @@ fn every_effect() -> Effects {
             offsets: vec![(EVENTS.to_owned(), 41)],
         }],
         cursors: vec![step(TOPIC, 0, 7)],
-        prune_inbox_before: None,
+        ..Effects::default()
     }
 }
 

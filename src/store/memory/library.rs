@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::operations::Trail;
 use super::refuse;
 use crate::clock::Timestamp;
 use crate::context::ContentHash;
@@ -9,12 +10,10 @@ use crate::limits;
 use crate::log::Record;
 use crate::shard::{Epoch, ShardId};
 use crate::store::{
-    Acknowledged, AggregateKey, Claimed, Conflict, Cursor, CursorMove, Effects, Error, ErrorKind,
-    InboxEntry, InboxKey, OutboxBatch, OutboxRow, Parked, Seen, Sequence,
+    Acknowledged, AggregateKey, Checkpoint, Claimed, Conflict, Cursor, CursorMove, Effects, Error,
+    ErrorKind, InboxEntry, InboxKey, OutboxBatch, OutboxRow, Parked, Seen, Sequence,
+    ShardCheckpoint,
 };
-
-/// Where a record stands: shard, topic, offset.
-type Place = (ShardId, String, i64);
 
 /// See `sqlite/migrations/0001_messaging.sql`: the same tables.
 #[derive(Debug, Default)]
@@ -26,8 +25,7 @@ pub(super) struct Library {
     outbox: BTreeMap<(i32, Sequence), OutboxBatch>,
     sequences: BTreeMap<i32, Sequence>,
     acknowledged: BTreeMap<(i32, String), i64>,
-    parked: BTreeMap<Place, Parked>,
-    conflicts: BTreeMap<Place, Conflict>,
+    trail: Trail,
 }
 
 impl Library {
@@ -78,12 +76,7 @@ impl Library {
         inbox: &[InboxKey],
         aggregates: &[AggregateKey],
     ) -> Seen {
-        let held_up: BTreeSet<&AggregateKey> = self
-            .parked
-            .iter()
-            .filter(|((owner, _, _), _)| *owner == shard)
-            .filter_map(|(_, parked)| parked.aggregate.as_ref())
-            .collect();
+        let held_up = self.trail.held_up_in(shard);
         Seen {
             inbox: inbox
                 .iter()
@@ -121,33 +114,68 @@ impl Library {
     }
 
     pub(super) fn parked(&self) -> Vec<Parked> {
-        self.parked.values().cloned().collect()
+        self.trail.parked_in_log_order()
     }
 
     pub(super) fn conflicts(&self) -> Vec<Conflict> {
-        self.conflicts.values().cloned().collect()
+        self.trail.conflicts_in_log_order()
     }
 
-    /// Checks everything that can refuse `effects`, then applies them.
+    pub(super) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    pub(super) fn trail_mut(&mut self) -> &mut Trail {
+        &mut self.trail
+    }
+
+    /// How far the shards that were ever claimed have come.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let shards = self.epochs.iter();
+        shards
+            .map(|(shard, epoch)| {
+                let rows = self.outbox(shard.0, Sequence(0), usize::MAX);
+                let oldest = rows.first().and_then(|row| row.batch.records.first());
+                let last = self.sequences.get(&shard.0).copied().unwrap_or_default();
+                let level = self.trail.level(*shard);
+                ShardCheckpoint {
+                    shard: *shard,
+                    epoch: *epoch,
+                    cursors: self.cursors(*shard),
+                    outbox_rows: i64::try_from(rows.len()).unwrap_or(i64::MAX),
+                    outbox_oldest: oldest.map(|record| record.timestamp),
+                    outbox_next: Sequence(last.0 + 1),
+                    parked: level.count,
+                    parked_oldest: level.oldest,
+                    conflicts: self.trail.conflict_count(*shard),
+                }
+            })
+            .collect()
+    }
+
+    /// Checks everything that can refuse `effects`.
+    pub(super) fn check(&self, shard: ShardId, effects: &Effects) -> Result<(), Error> {
+        self.check_inbox(shard, &effects.inbox)?;
+        self.check_cursors(shard, &effects.cursors)?;
+        self.trail.check(shard, effects)
+    }
+
+    /// Checks `effects`, then applies them.
     pub(super) fn apply(
         &mut self,
         shard: ShardId,
         effects: Effects,
     ) -> Result<Vec<OutboxRow>, Error> {
-        self.check_inbox(shard, &effects.inbox)?;
-        self.check_cursors(shard, &effects.cursors)?;
+        self.check(shard, &effects)?;
         for entry in effects.inbox {
             self.inbox
                 .insert((shard, entry.key), (entry.content, entry.at));
         }
-        for parked in effects.parked {
-            let place = (shard, parked.topic.clone(), parked.offset);
-            self.parked.entry(place).or_insert(parked);
-        }
-        for conflict in effects.conflicts {
-            let place = (shard, conflict.topic.clone(), conflict.offset);
-            self.conflicts.entry(place).or_insert(conflict);
-        }
+        self.trail.unpark(shard, &effects.unparked);
+        self.trail.repark(shard, effects.reparked);
+        self.trail.park(shard, effects.parked);
+        self.trail.note_done(effects.done);
+        self.trail.note_conflicts(shard, effects.conflicts);
         if let Some(horizon) = effects.prune_inbox_before {
             self.prune_inbox(shard, horizon);
         }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::bulk::{Insert, Script};
-use super::error;
+use super::{error, parked};
 use crate::clock::Timestamp;
 use crate::limits;
 use crate::log::Record;
@@ -26,7 +26,10 @@ pub(super) async fn save(
     effects: Effects,
 ) -> Result<Vec<OutboxRow>, Error> {
     save_inbox(tx, shard, &effects.inbox).await?;
+    parked::unpark(tx, shard, &effects.unparked).await?;
+    parked::repark(tx, shard, &effects.reparked).await?;
     save_parked(tx, shard, &effects.parked).await?;
+    parked::note_done(tx, shard, &effects.done).await?;
     save_conflicts(tx, shard, &effects.conflicts).await?;
     let batches = by_partition(effects.outbox);
     let mut script = Script::default();
@@ -249,6 +252,6 @@ async fn save_outbox(tx: &mut SqliteConnection, rows: &[OutboxRow]) -> Result<()
 }
 
 /// The stored form of records, as a value that can be bound.
-fn bytes_of(records: &[Record]) -> Vec<u8> {
+pub(super) fn bytes_of(records: &[Record]) -> Vec<u8> {
     Vec::from(outbox::encode(records))
 }

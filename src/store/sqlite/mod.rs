@@ -13,18 +13,21 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
 use super::{
-    Acknowledged, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, RecordHash, Sequence,
-    Store, Tables, outbox,
+    Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, ParkedLevel,
+    ParkedRow, RecordHash, Sequence, Store, Tables, Target, outbox,
 };
 use crate::context::Context;
 use crate::log::Record;
 use crate::shard::{Epoch, ShardId};
 
 pub mod bulk;
+mod checkpoint;
 mod effects;
 mod error;
 mod open;
+mod operations;
 mod outcome;
+mod parked;
 mod turn;
 
 pub use error::error;
@@ -199,6 +202,23 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
             });
         }
         Ok(rows)
+    }
+
+    async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {
+        parked::actions(&self.reader, shard).await
+    }
+
+    async fn parked_of(
+        &self,
+        shard: ShardId,
+        target: &Target,
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, Error> {
+        parked::parked_of(&self.reader, shard, target, limit).await
+    }
+
+    async fn parked_level(&self, shard: ShardId) -> Result<ParkedLevel, Error> {
+        parked::level(&self.reader, shard).await
     }
 }
 

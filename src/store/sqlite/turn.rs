@@ -72,6 +72,15 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Turn<C> for SqliteTurn<'_, T> {
         crash::here(Point::AfterCommit);
         Ok(rows)
     }
+
+    async fn rehearse(mut self, state: Option<&C::State>, effects: Effects) -> Result<(), Error> {
+        let tx = &mut self.write.tx;
+        if let Some(state) = state {
+            self.tables.save(tx, state).await?;
+        }
+        effects::save(tx, self.shard, effects).await?;
+        Ok(())
+    }
 }
 
 /// Looks up inbox keys and parked aggregates in one statement.

@@ -1,0 +1,246 @@
+//! The port for operators, over the same file.
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::parked::{
+    ACTION_COLUMNS, PARKED_COLUMNS, action, bound, known, parked_row, parts, record,
+};
+use super::{SqliteStore, bulk, checkpoint, error};
+use crate::clock::Timestamp;
+use crate::shard::ShardId;
+use crate::store::{
+    Action, ActionRecord, AggregateKey, Checkpoint, Conflict, Conflicting, Error, InboxKey,
+    Operations, Outcome, OutcomeKind, ParkedFilter, ParkedRow, Place, Target,
+};
+
+#[async_trait]
+impl<T: Send + Sync + 'static> Operations for SqliteStore<T> {
+    async fn parked(
+        &self,
+        filter: &ParkedFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<ParkedRow>, Error> {
+        const OPERATION: &str = "parked";
+        let by_key = match filter.aggregate_id {
+            Some(_) => "aggregate_id = $1 AND",
+            None => "",
+        };
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {PARKED_COLUMNS} FROM parked
+             WHERE {by_key} ($2 IS NULL OR reason = $2) AND ($3 IS NULL OR at <= $3) AND id > $4
+             ORDER BY id LIMIT $5"
+        )))
+        .bind(&filter.aggregate_id)
+        .bind(filter.reason.map(|reason| reason.as_str()))
+        .bind(filter.parked_until.map(|until| until.0))
+        .bind(after)
+        .bind(bound(limit))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        rows.iter().map(|row| parked_row(row, OPERATION)).collect()
+    }
+
+    async fn parked_count(&self, aggregate: &AggregateKey) -> Result<i64, Error> {
+        sqlx::query_scalar(
+            "SELECT count(*) FROM parked WHERE aggregate_kind = $1 AND aggregate_id = $2",
+        )
+        .bind(&aggregate.kind)
+        .bind(&aggregate.id)
+        .fetch_one(&self.reader)
+        .await
+        .map_err(|source| error("parked_count", source))
+    }
+
+    async fn parked_at(&self, shard: ShardId, place: &Place) -> Result<Option<ParkedRow>, Error> {
+        let target = Target::Place(place.clone());
+        let rows = super::parked::parked_of(&self.reader, shard, &target, 1).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    async fn held_up(&self, id: &str) -> Result<Vec<(ShardId, AggregateKey)>, Error> {
+        let rows: Vec<(i32, String)> = sqlx::query_as(
+            "SELECT DISTINCT shard, aggregate_kind FROM parked WHERE aggregate_id = $1
+             ORDER BY aggregate_kind, shard",
+        )
+        .bind(id)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|source| error("held_up", source))?;
+        let aggregate = |kind| AggregateKey {
+            kind,
+            id: id.to_owned(),
+        };
+        Ok(rows
+            .into_iter()
+            .map(|(shard, kind)| (ShardId(shard), aggregate(kind)))
+            .collect())
+    }
+
+    async fn submit(&self, action: &Action) -> Result<bool, Error> {
+        const OPERATION: &str = "submit";
+        let (aggregate, place) = parts(&action.target);
+        let mut write = self.begin_write(OPERATION).await?;
+        let asked = sqlx::query(
+            "INSERT INTO action (id, shard, kind, aggregate_kind, aggregate_id, topic, log_offset,
+                                 operator, reason, at)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+             WHERE EXISTS (SELECT 1 FROM parked
+                           WHERE shard = $2 AND aggregate_kind = $4 AND aggregate_id = $5)
+                OR EXISTS (SELECT 1 FROM parked
+                           WHERE shard = $2 AND topic = $6 AND log_offset = $7)",
+        )
+        .bind(&action.id)
+        .bind(action.shard.0)
+        .bind(action.kind.as_str())
+        .bind(aggregate.map(|aggregate| aggregate.kind.as_str()))
+        .bind(aggregate.map(|aggregate| aggregate.id.as_str()))
+        .bind(place.map(|place| place.topic.as_str()))
+        .bind(place.map(|place| place.offset))
+        .bind(&action.operator)
+        .bind(&action.reason)
+        .bind(action.at.0)
+        .execute(&mut *write.tx)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        write.commit(OPERATION).await?;
+        Ok(asked.rows_affected() == 1)
+    }
+
+    async fn action(&self, id: &str, outcomes: usize) -> Result<Option<ActionRecord>, Error> {
+        const OPERATION: &str = "action";
+        let row = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {ACTION_COLUMNS} FROM action WHERE id = $1"
+        )))
+        .bind(id)
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        let found: Vec<SqliteRow> = row.into_iter().collect();
+        let mut records = with_outcomes(&self.reader, &found, outcomes, OPERATION).await?;
+        Ok(records.pop())
+    }
+
+    async fn trail(
+        &self,
+        before: i64,
+        limit: usize,
+        outcomes: usize,
+    ) -> Result<Vec<ActionRecord>, Error> {
+        const OPERATION: &str = "trail";
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT {ACTION_COLUMNS} FROM action WHERE number < $1 ORDER BY number DESC LIMIT $2"
+        )))
+        .bind(before)
+        .bind(bound(limit))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        with_outcomes(&self.reader, &rows, outcomes, OPERATION).await
+    }
+
+    async fn conflicts(
+        &self,
+        key: Option<&str>,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Conflicting>, Error> {
+        const OPERATION: &str = "conflicts";
+        let by_key = if key.is_some() { "key = $1 AND" } else { "" };
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT rowid AS number, shard, topic, log_offset, message_type, key, id, record, at
+             FROM conflict WHERE {by_key} rowid > $2 ORDER BY rowid LIMIT $3"
+        )))
+        .bind(key)
+        .bind(after)
+        .bind(bound(limit))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+        rows.iter().map(|row| conflicting(row, OPERATION)).collect()
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        checkpoint::read(&self.reader).await
+    }
+}
+
+/// The actions of `rows` with the last `limit` outcomes of each.
+async fn with_outcomes(
+    reader: &SqlitePool,
+    rows: &[SqliteRow],
+    limit: usize,
+    operation: &'static str,
+) -> Result<Vec<ActionRecord>, Error> {
+    let failed = |source| error(operation, source);
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        let done_at: Option<i64> = row.try_get("done_at").map_err(failed)?;
+        records.push(ActionRecord {
+            number: row.try_get("number").map_err(failed)?,
+            action: action(row, operation)?,
+            done_at: done_at.map(Timestamp),
+            outcome_count: row.try_get("outcomes").map_err(failed)?,
+            outcomes: Vec::new(),
+        });
+    }
+    let wanted = records
+        .iter()
+        .map(|record| (record.number, record.outcome_count - bound(limit)));
+    let outcomes = sqlx::query(
+        "SELECT action_outcome.action, topic, log_offset, outcome, detail, record
+         FROM json_each($1) AS wanted
+         CROSS JOIN action_outcome ON action_outcome.action = wanted.value ->> 0
+                                  AND action_outcome.number > wanted.value ->> 1
+         ORDER BY action_outcome.action, action_outcome.number",
+    )
+    .bind(bulk::json(wanted))
+    .fetch_all(reader)
+    .await
+    .map_err(failed)?;
+    for row in &outcomes {
+        let number: i64 = row.try_get("action").map_err(failed)?;
+        let record = records.iter_mut().find(|record| record.number == number);
+        if let Some(record) = record {
+            record.outcomes.push(outcome(row, operation)?);
+        }
+    }
+    Ok(records)
+}
+
+fn outcome(row: &SqliteRow, operation: &'static str) -> Result<Outcome, Error> {
+    let failed = |source| error(operation, source);
+    let kind: String = row.try_get("outcome").map_err(failed)?;
+    let kept: Option<Vec<u8>> = row.try_get("record").map_err(failed)?;
+    Ok(Outcome {
+        place: Place {
+            topic: row.try_get("topic").map_err(failed)?,
+            offset: row.try_get("log_offset").map_err(failed)?,
+        },
+        kind: known(OutcomeKind::of(&kind), &kind, operation)?,
+        detail: row.try_get("detail").map_err(failed)?,
+        record: kept.map(|bytes| record(bytes, operation)).transpose()?,
+    })
+}
+
+fn conflicting(row: &SqliteRow, operation: &'static str) -> Result<Conflicting, Error> {
+    let failed = |source| error(operation, source);
+    Ok(Conflicting {
+        number: row.try_get("number").map_err(failed)?,
+        shard: ShardId(row.try_get("shard").map_err(failed)?),
+        conflict: Conflict {
+            topic: row.try_get("topic").map_err(failed)?,
+            offset: row.try_get("log_offset").map_err(failed)?,
+            key: InboxKey {
+                message_type: row.try_get("message_type").map_err(failed)?,
+                key: row.try_get("key").map_err(failed)?,
+                id: row.try_get("id").map_err(failed)?,
+            },
+            record: record(row.try_get("record").map_err(failed)?, operation)?,
+            at: Timestamp(row.try_get("at").map_err(failed)?),
+        },
+    })
+}
