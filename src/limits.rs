@@ -46,6 +46,13 @@ pub const SQLITE_STATEMENTS: usize = 256;
 /// Size up to which a SQLite file is checked for damage at start (about a second on a laptop).
 pub const SQLITE_CHECK_BYTES_MAX: u64 = 1 << 28;
 
+/// How long a statement waits for a row that another transaction has locked: below
+/// [`IDLE_IN_TRANSACTION_TIMEOUT`], so that a waiter tells its owner before the holder is given up.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a transaction may rest between two statements: half the lease time, so that a paused
+/// holder of row locks does not stall the shard's next owner.
+pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Waits between tries after a failure of log, database or registry.
 pub const BACKOFF: Policy = Policy {
     first: Duration::from_millis(20),

@@ -17,6 +17,7 @@ use crate::domain::reservation::Reservation;
 use crate::domain::stock::Stock;
 
 pub mod loading;
+pub mod memory;
 pub mod sqlite;
 
 /// The book that this version works on.

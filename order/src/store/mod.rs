@@ -1,5 +1,6 @@
 //! Order's own tables: what the gRPC service reads through a narrow port, and the adapters.
 
+pub mod memory;
 pub mod sqlite;
 
 use async_trait::async_trait;

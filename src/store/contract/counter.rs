@@ -154,6 +154,9 @@ impl Context for Counter {
     }
 }
 
+/// The table in memory: the counter's key -> [`Count`].
+pub const COUNTER: &str = "counter";
+
 /// The counters' own table, in every database that has an adapter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CounterTables;
@@ -211,29 +214,26 @@ impl Tables<Counter, SqliteConnection> for CounterTables {
 
 impl Tables<Counter, Tx> for CounterTables {
     async fn load(&self, tx: &mut Tx, messages: &[&Add]) -> Result<Counters, Error> {
-        Ok(messages
-            .iter()
-            .filter_map(|add| {
-                let row = tx.get("counter", add.key.as_bytes())?;
-                let (total, version) = row.split_first_chunk::<8>()?;
-                let count = Count {
-                    total: i64::from_be_bytes(*total),
-                    version: i64::from_be_bytes(version.try_into().ok()?),
-                };
-                Some((add.key.clone(), count))
-            })
-            .collect())
+        tx.select(|rows| {
+            let mut counters = Counters::new();
+            for add in messages {
+                if let Some(count) = rows.get::<Count>(COUNTER, add.key.as_bytes())? {
+                    counters.insert(add.key.clone(), *count);
+                }
+            }
+            Ok(counters)
+        })
+        .await
     }
 
     async fn save(&self, tx: &mut Tx, state: &Counters) -> Result<(), Error> {
-        for (key, count) in state {
-            if count.total < 0 {
-                let detail = format!("the total of {key} is below zero");
-                return Err(Error::new(ErrorKind::Rejected, "save", detail));
-            }
-            let row = [count.total.to_be_bytes(), count.version.to_be_bytes()].concat();
-            tx.put("counter", key.as_bytes(), row);
+        if let Some((key, _)) = state.iter().find(|(_, count)| count.total < 0) {
+            let detail = format!("the total of {key} is below zero");
+            return Err(Error::new(ErrorKind::Rejected, "save", detail));
         }
-        Ok(())
+        let rows = state
+            .iter()
+            .map(|(key, count)| (key.as_bytes().to_vec(), *count));
+        tx.put_all(COUNTER, rows).await
     }
 }

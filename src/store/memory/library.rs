@@ -1,4 +1,4 @@
-//! The library's own tables in memory. What is called here happens as a whole or not at all.
+//! The library's own tables in memory. Each call is one statement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 /// See `sqlite/migrations/0001_messaging.sql`: the same tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Library {
     partitions: Option<i32>,
     epochs: BTreeMap<ShardId, Epoch>,
@@ -153,20 +153,15 @@ impl Library {
             .collect()
     }
 
-    /// Checks everything that can refuse `effects`.
+    /// Everything that can refuse `effects`. Who asks holds the locks that keep the answer true.
     pub(super) fn check(&self, shard: ShardId, effects: &Effects) -> Result<(), Error> {
         self.check_inbox(shard, &effects.inbox)?;
         self.check_cursors(shard, &effects.cursors)?;
         self.trail.check(shard, effects)
     }
 
-    /// Checks `effects`, then applies them.
-    pub(super) fn apply(
-        &mut self,
-        shard: ShardId,
-        effects: Effects,
-    ) -> Result<Vec<OutboxRow>, Error> {
-        self.check(shard, &effects)?;
+    /// Applies `effects`, which were checked; returns the outbox rows as numbered.
+    pub(super) fn apply(&mut self, shard: ShardId, effects: Effects) -> Vec<OutboxRow> {
         for entry in effects.inbox {
             self.inbox
                 .insert((shard, entry.key), (entry.content, entry.at));
@@ -199,7 +194,7 @@ impl Library {
             };
             self.cursors.insert((shard, step.topic), cursor);
         }
-        Ok(self.append(effects.outbox))
+        self.append(effects.outbox)
     }
 
     fn check_inbox(&self, shard: ShardId, entries: &[InboxEntry]) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, lock, refuse};
+use super::{MemoryStore, refuse};
 use crate::clock::Timestamp;
 use crate::limits;
 use crate::shard::ShardId;
@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 /// See `sqlite/migrations/0002_operations.sql`: the same tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Trail {
     parked: BTreeMap<i64, ParkedRow>,
     parked_last: i64,
@@ -24,7 +24,7 @@ pub(super) struct Trail {
 }
 
 /// An action with all of its outcomes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     action: Action,
     done_at: Option<Timestamp>,
@@ -241,7 +241,7 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
                     .parked_until
                     .is_none_or(|until| row.parked.at <= until)
         };
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         let rows = committed.library.trail().parked.range(after + 1..);
         let rows = rows.map(|(_, row)| row).filter(wanted);
         Ok(rows.take(limit).cloned().collect())
@@ -249,19 +249,19 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
 
     async fn parked_count(&self, aggregate: &AggregateKey) -> Result<i64, Error> {
         let target = Target::Aggregate(aggregate.clone());
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         let rows = committed.library.trail().parked.values();
         let count = rows.filter(|row| is_of(row, &target)).count();
         Ok(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
     async fn parked_at(&self, shard: ShardId, place: &Place) -> Result<Option<ParkedRow>, Error> {
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         Ok(committed.library.trail().at(shard, place).cloned())
     }
 
     async fn held_up(&self, id: &str) -> Result<Vec<(ShardId, AggregateKey)>, Error> {
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         let rows = committed.library.trail().parked.values();
         let held_up: BTreeSet<(&AggregateKey, ShardId)> = rows
             .filter_map(|row| Some((row.parked.aggregate.as_ref()?, row.shard)))
@@ -274,11 +274,12 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
     }
 
     async fn submit(&self, action: &Action) -> Result<bool, Error> {
-        Ok(lock(&self.committed).library.trail_mut().submit(action))
+        let mut committed = self.look().await;
+        Ok(committed.library.trail_mut().submit(action))
     }
 
     async fn action(&self, id: &str, outcomes: usize) -> Result<Option<ActionRecord>, Error> {
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         let mut actions = committed.library.trail().actions.iter();
         let found = actions.find(|(_, kept)| kept.action.id == id);
         Ok(found.map(|(number, kept)| kept.record(*number, outcomes)))
@@ -290,7 +291,7 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
         limit: usize,
         outcomes: usize,
     ) -> Result<Vec<ActionRecord>, Error> {
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         let newest_first = committed.library.trail().actions.range(..before).rev();
         Ok(newest_first
             .take(limit)
@@ -304,7 +305,7 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Conflicting>, Error> {
-        let committed = lock(&self.committed);
+        let committed = self.look().await;
         let rows = committed.library.trail().conflicts.range(after + 1..);
         let rows = rows
             .map(|(_, row)| row)
@@ -313,6 +314,6 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        Ok(lock(&self.committed).library.checkpoint())
+        Ok(self.look().await.library.checkpoint())
     }
 }
