@@ -1,5 +1,5 @@
-//! Every adapter of the `Store` port runs the port's contract suite, and SQLite what only a file
-//! can show.
+//! Every adapter of the `Store` port runs the port's contract suite, SQLite what only a file
+//! can show, and the store in memory what only row locks can.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ use messaging::store::memory::MemoryStore;
 use messaging::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 
+mod memory_locks;
 mod sqlite_file;
 
 /// Each rule, once for each adapter.
@@ -49,6 +50,9 @@ contract! {
     turns::shards_have_cursors_of_their_own,
     turns::the_number_of_partitions_is_agreed_once,
     turns::reading_does_not_wait_for_a_turn,
+    writers::outbox_rows_of_two_writers_appear_in_order,
+    writers::a_turn_waits_for_the_one_in_flight,
+    writers::who_waits_behind_a_claim_is_fenced,
     outgoing::outbox_rows_are_numbered_in_commit_order,
     outgoing::records_survive_the_outbox,
     outgoing::reading_the_outbox_is_bounded,

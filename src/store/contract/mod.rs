@@ -29,6 +29,7 @@ pub mod messages;
 pub mod operators;
 pub mod outgoing;
 pub mod turns;
+pub mod writers;
 
 const FIRST: Epoch = Epoch(1);
 const SHARD: ShardId = ShardId(0);

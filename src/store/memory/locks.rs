@@ -324,3 +324,6 @@ impl Locks {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
