@@ -51,8 +51,13 @@ impl ClientArgs {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(&self) -> Result<Client, Failure> {
-        let timeout = Duration::from_secs(self.timeout.unwrap_or(CALL_SECONDS));
-        Client::connect(&self.gateway, timeout).await
+        Client::connect(&self.gateway, self.call_timeout()).await
+    }
+
+    /// How long a call may take.
+    #[must_use]
+    pub fn call_timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout.unwrap_or(CALL_SECONDS))
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`seed`] | the stock of the walkthrough |
 //! | [`tail`] | the log's messages as lines |
+//! | [`explain`] | an order's way through the services, and what it waits for |
 //! | [`demo`] | the four stories of the walkthrough, told and shown |
 //! | [`exit`] | exit statuses |
 
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod exit;
+pub mod explain;
 pub mod output;
 pub mod seed;
 pub mod services;

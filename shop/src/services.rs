@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{self, Log};
 use messaging::registry::confluent::ConfluentRegistry;
+use serde::Serialize;
 use tonic::transport::{Channel, Uri};
 
 use crate::client::channel;
@@ -18,7 +19,8 @@ const LOG_PORT: u16 = 9092;
 const REGISTRY_PORT: u16 = 8081;
 
 /// A service with a database and an operators' API of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
 pub enum Service {
     /// Orders.
     Order,

@@ -6,6 +6,7 @@ use crate::exit::Failure;
 use crate::{demo, tail, up};
 
 mod change;
+mod explain;
 mod orders;
 mod place;
 pub(crate) mod status;
@@ -50,6 +51,8 @@ pub enum Command {
     Stock(stock::StockArgs),
     /// Show the log's messages, each on a line, as they come.
     Tail(tail::Args),
+    /// Tell an order's way through the services, and what it waits for.
+    Explain(explain::Args),
     /// Tell and show what the store promises, in a store of its own.
     Demo(demo::Args),
 }
@@ -83,6 +86,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Receive(args) => stock::receive(&args).await,
         Command::Stock(args) => stock::stock(&args).await,
         Command::Tail(args) => tail::run(&args).await,
+        Command::Explain(args) => explain::explain(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }
 }

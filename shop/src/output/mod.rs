@@ -9,7 +9,7 @@ pub mod json;
 mod money;
 mod table;
 
-use table::Table;
+pub(crate) use table::Table;
 
 pub use items::{order_sheet, order_state, status_name};
 

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 /// A table that is written in pages, its headings once. A column that a page makes wider stays so;
 /// one that holds nothing but numbers on a page stands to the right there.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     widths: Vec<usize>,
 }
 
 impl Table {
     /// Writes `rows` under `columns`.
-    pub(super) fn page(
+    pub(crate) fn page(
         &mut self,
         out: &mut dyn Write,
         columns: &[&str],

@@ -13,7 +13,7 @@ use crate::output::Format;
 use crate::services::{LogArgs, log_failure};
 
 mod line;
-mod reader;
+pub(crate) mod reader;
 
 use line::Line;
 use reader::Reader;

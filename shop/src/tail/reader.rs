@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::limits::{FETCH_BYTES_MAX, FETCH_WAIT_MAX};
-use messaging::log::{Consumed, Log, ReadLimit};
+use messaging::log::{self, Bounds, Consumed, Log, ReadLimit};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -17,10 +17,10 @@ const WAITING_MAX: usize = 100;
 
 /// A record and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
-    pub(super) topic: Arc<str>,
-    pub(super) partition: i32,
-    pub(super) consumed: Consumed,
+pub(crate) struct Message {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) consumed: Consumed,
 }
 
 /// The partitions to read.
@@ -29,12 +29,23 @@ pub(super) struct Reader {
     partitions: Vec<Partition>,
 }
 
-struct Partition {
+/// Where the reading of a partition starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// With the earliest record kept.
+    First,
+    /// With the next record to come.
+    End,
+    /// At an offset.
+    At(i64),
+}
+
+/// A partition that is being read.
+pub(crate) struct Partition {
     topic: Arc<str>,
     partition: i32,
+    bounds: Bounds,
     next: i64,
-    /// What stood there when the reading began ends here.
-    end: i64,
     fetched: VecDeque<Consumed>,
 }
 
@@ -57,19 +68,10 @@ impl Reader {
         partition: i32,
         from_start: bool,
     ) -> Result<(), Failure> {
-        let bounds = self.log.bounds(topic, partition).await;
-        let bounds = bounds.map_err(|error| log_failure(&error))?;
-        self.partitions.push(Partition {
-            topic: topic.into(),
-            partition,
-            next: if from_start {
-                bounds.first
-            } else {
-                bounds.next
-            },
-            end: bounds.next,
-            fetched: VecDeque::new(),
-        });
+        let start = if from_start { Start::First } else { Start::End };
+        let opened = Partition::open(&*self.log, topic, partition, start).await;
+        self.partitions
+            .push(opened.map_err(|error| log_failure(&error))?);
         Ok(())
     }
 
@@ -81,7 +83,8 @@ impl Reader {
     ) -> Result<Self, Failure> {
         loop {
             for partition in &mut self.partitions {
-                partition.fetch_backlog(&*self.log).await?;
+                let fetched = partition.fetch_backlog(&*self.log).await;
+                fetched.map_err(|error| log_failure(&error))?;
             }
             let heads = self.partitions.iter_mut();
             let earliest = heads
@@ -119,27 +122,63 @@ impl Reader {
 }
 
 impl Partition {
+    /// Starts reading a partition.
+    pub(crate) async fn open(
+        log: &dyn Log,
+        topic: &str,
+        partition: i32,
+        start: Start,
+    ) -> Result<Self, log::Error> {
+        let bounds = log.bounds(topic, partition).await?;
+        Ok(Self {
+            topic: topic.into(),
+            partition,
+            bounds,
+            next: match start {
+                Start::First => bounds.first,
+                Start::End => bounds.next,
+                Start::At(offset) => offset.max(bounds.first),
+            },
+            fetched: VecDeque::new(),
+        })
+    }
+
+    /// What the partition held when the reading began.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// How many offsets are left of it.
+    pub(crate) fn left(&self) -> i64 {
+        self.bounds.next - self.next
+    }
+
+    /// The next of the records that stood there when the reading began.
+    pub(crate) async fn next(&mut self, log: &dyn Log) -> Result<Option<Message>, log::Error> {
+        self.fetch_backlog(log).await?;
+        Ok(self.take())
+    }
+
     /// Fetches if nothing is left and the end is not reached.
-    async fn fetch_backlog(&mut self, log: &dyn Log) -> Result<(), Failure> {
-        while self.fetched.is_empty() && self.next < self.end {
+    async fn fetch_backlog(&mut self, log: &dyn Log) -> Result<(), log::Error> {
+        while self.fetched.is_empty() && self.next < self.bounds.next {
             // Offsets have gaps: one behind the last record may be all that is left below the end.
             let read = self.read(log, Duration::ZERO).await?;
             if read == 0 {
-                self.next = self.end;
+                self.next = self.bounds.next;
             }
         }
         Ok(())
     }
 
-    async fn read(&mut self, log: &dyn Log, wait_max: Duration) -> Result<usize, Failure> {
+    async fn read(&mut self, log: &dyn Log, wait_max: Duration) -> Result<usize, log::Error> {
         let limit = ReadLimit {
             bytes_max: FETCH_BYTES_MAX,
             wait_max,
         };
         let batch = log
             .read(&self.topic, self.partition, self.next, limit)
-            .await;
-        let batch = batch.map_err(|error| log_failure(&error))?;
+            .await?;
         if let Some(last) = batch.records.last() {
             self.next = last.offset + 1;
         }
@@ -164,8 +203,8 @@ impl Partition {
                     return Failure::new(Exit::Refused, "");
                 }
             }
-            if let Err(failure) = self.read(&*log, FETCH_WAIT_MAX).await {
-                return failure;
+            if let Err(error) = self.read(&*log, FETCH_WAIT_MAX).await {
+                return log_failure(&error);
             }
         }
     }

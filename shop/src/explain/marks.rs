@@ -1,0 +1,535 @@
+//! What is noticeable about a message: repetitions, conflicts, parked and unread ones.
+
+use std::collections::HashMap;
+
+use contracts::order::{OrderCommand, OrderEvent, PlaceOrder};
+use contracts::topics;
+use messaging::context::ContentHash;
+use serde::Serialize;
+
+use super::facts::{Facts, Message, Place, Said, reader_of};
+use crate::services::Service;
+
+/// Something noticeable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "mark", rename_all = "snake_case")]
+pub enum Mark {
+    /// An event that is in the log already: published again after a crash, or by a log client that
+    /// repeated itself. It changes nothing.
+    Republished {
+        /// The first one.
+        of: Place,
+    },
+    /// An event that has the id of an earlier one and other bytes. This must not be.
+    Altered {
+        /// The first one.
+        of: Place,
+    },
+    /// A command that repeats an id or a business key with the same content. It changes nothing.
+    Duplicate {
+        /// The first one; `None` if the log no longer has it.
+        of: Option<Place>,
+    },
+    /// A command that repeats an id or a business key with other content. It changes nothing.
+    Conflict {
+        /// The one that counts; `None` if the log no longer has it.
+        of: Option<Place>,
+    },
+    /// Set aside.
+    Parked {
+        /// The service that set it aside.
+        service: Service,
+        /// `undecodable`, `misrouted`, `failed` or `behind`.
+        reason: String,
+        /// The error in words.
+        detail: String,
+    },
+    /// The service has not come so far.
+    Unread {
+        /// The service.
+        service: Service,
+        /// Records that it has to read before this one.
+        ahead: i64,
+    },
+    /// A cancellation that came before the placement: the placement is cancelled at once.
+    Early,
+    /// A command that was decided and changed nothing.
+    NoEffect,
+    /// Versions are missing before this one. This must not be.
+    Gap {
+        /// The version that should be here.
+        expected: i64,
+    },
+}
+
+/// The marks of each of `messages`, which are in the sequence of the timeline.
+#[must_use]
+pub fn of(facts: &Facts, messages: &[&Message]) -> Vec<Vec<Mark>> {
+    let mut seen = Seen::of(facts, messages);
+    messages
+        .iter()
+        .map(|message| seen.marks(facts, message))
+        .collect()
+}
+
+/// What earlier messages have said.
+struct Seen<'m> {
+    /// Ids of messages that caused an event of Order.
+    effective: Vec<&'m str>,
+    /// Every event of Order that there is stands in the log.
+    all_published: bool,
+    /// First messages by type and id.
+    first: HashMap<(&'m str, &'m str), &'m Message>,
+    /// The placement that counts, as far as the log has it.
+    placement: Option<&'m Message>,
+    /// The last version by topic.
+    versions: HashMap<&'m str, i64>,
+}
+
+impl<'m> Seen<'m> {
+    fn of(facts: &Facts, messages: &[&'m Message]) -> Self {
+        let of_order = |message: &&&'m Message| matches!(message.said, Said::Order(_));
+        let events = || messages.iter().filter(of_order);
+        let newest = events().filter_map(|message| version(message)).max();
+        let effective: Vec<_> = events()
+            .filter_map(|message| message.cause.as_deref())
+            .collect();
+        let placement = placement(facts, messages, &effective);
+        Self {
+            all_published: facts.order.known().map(|order| order.version) == newest,
+            effective,
+            first: HashMap::new(),
+            placement,
+            versions: HashMap::new(),
+        }
+    }
+
+    fn marks(&mut self, facts: &Facts, message: &'m Message) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        marks.extend(parked(facts, message));
+        let is_parked = !marks.is_empty();
+        marks.extend(self.repetition(facts, message));
+        marks.extend(self.gap(facts, message));
+        let unread = unread(facts, message);
+        let is_plain = marks.is_empty() && unread.is_none();
+        marks.extend(unread.filter(|_| !is_parked));
+        if is_plain {
+            marks.extend(self.without_effect(facts, message));
+        }
+        if let (Some(name), Some(id)) = (&message.name, &message.id) {
+            self.first.entry((name, id)).or_insert(message);
+        }
+        marks
+    }
+
+    fn repetition(&self, facts: &Facts, message: &Message) -> Option<Mark> {
+        let is_conflict = is_listed_conflict(facts, message);
+        if let Said::Command(OrderCommand::Place(place)) = &message.said {
+            return self.placed_again(facts, message, place, is_conflict);
+        }
+        let first = match (&message.name, &message.id) {
+            (Some(name), Some(id)) => self.first.get(&(name.as_str(), id.as_str())).copied(),
+            _ => None,
+        };
+        if is_conflict {
+            let of = first.map(|first| first.place.clone());
+            return Some(Mark::Conflict { of });
+        }
+        let first = first?;
+        let of = first.place.clone();
+        Some(match (&first.said, &message.said) {
+            (Said::Command(one), Said::Command(other)) if content(one) == content(other) => {
+                Mark::Duplicate { of: Some(of) }
+            }
+            (_, Said::Command(_)) => Mark::Conflict { of: Some(of) },
+            _ if first.bytes == message.bytes => Mark::Republished { of },
+            _ => Mark::Altered { of },
+        })
+    }
+
+    /// A placement beside the one that counts.
+    fn placed_again(
+        &self,
+        facts: &Facts,
+        message: &Message,
+        place: &PlaceOrder,
+        is_conflict: bool,
+    ) -> Option<Mark> {
+        let of = self.placement.map(|placement| placement.place.clone());
+        if of.as_ref() == Some(&message.place) && !is_conflict {
+            return None;
+        }
+        let counts = match self.placement.map(|placement| &placement.said) {
+            Some(Said::Command(OrderCommand::Place(first))) => Some(first.content()),
+            _ => facts.order.known().map(|order| placed(order).content()),
+        };
+        match counts {
+            _ if is_conflict => Some(Mark::Conflict { of }),
+            Some(counts) if counts == place.content() => Some(Mark::Duplicate { of }),
+            Some(_) => Some(Mark::Conflict { of }),
+            None => None,
+        }
+    }
+
+    fn gap(&mut self, facts: &Facts, message: &'m Message) -> Option<Mark> {
+        let version = version(message)?;
+        let topic = message.place.topic.as_str();
+        let last = self.versions.get(topic).copied();
+        self.versions
+            .insert(topic, last.unwrap_or_default().max(version));
+        let expected = match last {
+            Some(last) => last + 1,
+            // Retention may have deleted the earlier ones.
+            None if !facts.is_whole(topic) => return None,
+            None => 1,
+        };
+        (version > expected).then_some(Mark::Gap { expected })
+    }
+
+    /// Of a command that was read, is not parked, and repeats nothing.
+    fn without_effect(&self, facts: &Facts, message: &Message) -> Option<Mark> {
+        let Said::Command(command) = &message.said else {
+            return None;
+        };
+        let cursor = facts.order_shard.cursor(&message.place.topic)?;
+        let id = message.id.as_deref()?;
+        if cursor <= message.place.offset || self.effective.contains(&id) {
+            return None;
+        }
+        let placed_before = match self.placement {
+            Some(placement) => placement.place.offset < message.place.offset,
+            None => facts.order.known().is_some(),
+        };
+        match command {
+            OrderCommand::Cancel(_) if !placed_before => Some(Mark::Early),
+            OrderCommand::Complete(_) if !placed_before => Some(Mark::NoEffect),
+            OrderCommand::Place(_) => None,
+            OrderCommand::Cancel(_) | OrderCommand::Complete(_) => {
+                self.all_published.then_some(Mark::NoEffect)
+            }
+        }
+    }
+}
+
+/// The placement that counts: the one that caused the order's first event, else the first that is
+/// not set aside and no conflict, if the log has kept everything.
+fn placement<'m>(
+    facts: &Facts,
+    messages: &[&'m Message],
+    effective: &[&str],
+) -> Option<&'m Message> {
+    let placements = || {
+        let is_placement =
+            |message: &&&'m Message| matches!(message.said, Said::Command(OrderCommand::Place(_)));
+        messages.iter().filter(is_placement).copied()
+    };
+    let caused = placements().find(|message| {
+        let id = message.id.as_deref();
+        id.is_some_and(|id| effective.contains(&id))
+    });
+    let may_count = |message: &&Message| {
+        parked(facts, message).is_none() && facts.is_whole(topics::ORDER_COMMANDS)
+    };
+    caused.or_else(|| placements().find(may_count))
+}
+
+/// What was placed, as Order's row tells it.
+fn placed(order: &contracts::proto::Order) -> PlaceOrder {
+    use contracts::order::{OnShortage, PlaceOrderLine};
+    use contracts::proto::order::OnShortage as Shown;
+    PlaceOrder {
+        order_id: order.order_id.clone(),
+        customer_id: order.customer_id.clone(),
+        currency: order.currency.clone(),
+        lines: order
+            .lines
+            .iter()
+            .map(|line| PlaceOrderLine {
+                product_id: line.product_id.clone(),
+                quantity: line.quantity,
+                unit_price_minor: line.unit_price_minor,
+            })
+            .collect(),
+        on_shortage: match order.on_shortage() {
+            Shown::Backorder => OnShortage::Backorder,
+            Shown::Reject => OnShortage::Reject,
+        },
+    }
+}
+
+fn content(command: &OrderCommand) -> ContentHash {
+    match command {
+        OrderCommand::Place(place) => place.content(),
+        OrderCommand::Cancel(cancel) => cancel.content(),
+        OrderCommand::Complete(complete) => complete.content(),
+    }
+}
+
+/// Whether a service has recorded the message as a conflict.
+fn is_listed_conflict(facts: &Facts, message: &Message) -> bool {
+    let mut conflicts = facts
+        .shards()
+        .filter_map(|shard| shard.conflicts.known())
+        .flatten();
+    conflicts.any(|conflict| message.place.is(conflict.place.as_ref()))
+}
+
+/// The version that an event carries.
+pub(super) fn version(message: &Message) -> Option<i64> {
+    match &message.said {
+        Said::Order(event) => Some(OrderEvent::version(event)),
+        Said::Reservation(event) => Some(event.version()),
+        Said::Command(_) | Said::Receipt(_) | Said::Unreadable(_) => None,
+    }
+}
+
+fn parked(facts: &Facts, message: &Message) -> Option<Mark> {
+    facts.shards().find_map(|shard| {
+        let parked = shard.parked.known()?;
+        let here = parked
+            .iter()
+            .find(|one| message.place.is(one.place.as_ref()))?;
+        Some(Mark::Parked {
+            service: shard.service,
+            reason: here.reason.clone(),
+            detail: here.detail.clone(),
+        })
+    })
+}
+
+fn unread(facts: &Facts, message: &Message) -> Option<Mark> {
+    if matches!(message.said, Said::Receipt(_)) {
+        return None;
+    }
+    let service = reader_of(&message.place.topic)?;
+    let cursor = facts.shard(service).cursor(&message.place.topic)?;
+    let ahead = message.place.offset - cursor;
+    (ahead >= 0).then_some(Mark::Unread { service, ahead })
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::order::CompleteOrder;
+    use contracts::proto::order::Status;
+
+    use super::super::facts::Told;
+    use super::super::given::{Given, cancel, command, place, place_order};
+    use super::super::timeline::timeline;
+    use super::*;
+
+    /// The marks of the message at `offset` of `topic`.
+    fn marks(given: Given, topic: &str, offset: i64) -> Vec<Mark> {
+        let facts = given.facts();
+        let steps = timeline(&facts);
+        let here = place(topic, offset);
+        let step = steps.iter().find(|step| step.message.place == here);
+        step.unwrap().marks.clone()
+    }
+
+    fn first() -> Option<Place> {
+        Some(place("order.commands", 0))
+    }
+
+    #[test]
+    fn an_order_without_incidents_has_no_marks() {
+        let facts = Given::reserved("O1").facts();
+        let steps = timeline(&facts);
+        assert!(steps.iter().all(|step| step.marks.is_empty()), "{steps:?}");
+    }
+
+    #[test]
+    fn the_same_order_again_is_a_duplicate_under_any_id() {
+        for id in ["c1", "c2"] {
+            let again = command(1, id, place_order("O1", &[("A", 3)]));
+            let given = Given::reserved("O1").said(again);
+            assert_eq!(
+                marks(given, "order.commands", 1),
+                [Mark::Duplicate { of: first() }]
+            );
+        }
+    }
+
+    #[test]
+    fn another_order_under_the_same_id_is_a_conflict_with_the_one_that_counts() {
+        let other = command(1, "c2", place_order("O1", &[("A", 4)]));
+        let given = Given::reserved("O1").said(other);
+        assert_eq!(
+            marks(given, "order.commands", 1),
+            [Mark::Conflict { of: first() }]
+        );
+    }
+
+    #[test]
+    fn what_order_recorded_as_a_conflict_is_one() {
+        let again = command(1, "c2", place_order("O1", &[("A", 3)]));
+        let given = Given::reserved("O1").said(again).conflict(1);
+        assert_eq!(
+            marks(given, "order.commands", 1),
+            [Mark::Conflict { of: first() }]
+        );
+    }
+
+    #[test]
+    fn when_the_first_order_is_deleted_its_row_tells_duplicates_from_conflicts() {
+        for (quantity, mark) in [
+            (3, Mark::Duplicate { of: None }),
+            (4, Mark::Conflict { of: None }),
+        ] {
+            let later = command(7, "c2", place_order("O1", &[("A", quantity)]));
+            let given = Given::reserved("O1")
+                .kept_from("order.commands", 7)
+                .said(later);
+            assert_eq!(marks(given, "order.commands", 7), [mark]);
+        }
+    }
+
+    #[test]
+    fn a_cancellation_repeated_under_its_id_is_told_by_its_reason() {
+        for (reason, mark) in [
+            (
+                "too late",
+                Mark::Duplicate {
+                    of: Some(place("order.commands", 1)),
+                },
+            ),
+            (
+                "too dear",
+                Mark::Conflict {
+                    of: Some(place("order.commands", 1)),
+                },
+            ),
+        ] {
+            let given = Given::reserved("O1")
+                .said(command(1, "c2", cancel("O1", "too late")))
+                .said(command(2, "c2", cancel("O1", reason)));
+            assert_eq!(marks(given, "order.commands", 2), [mark]);
+        }
+    }
+
+    #[test]
+    fn an_event_published_again_is_marked_and_one_that_differs_is_told_apart() {
+        let again = |bytes: Option<ContentHash>| {
+            let given = Given::reserved("O1").facts();
+            let event = given
+                .messages
+                .iter()
+                .find(|message| message.place == place("inventory.events", 0));
+            let mut event = event.unwrap().clone();
+            event.place.offset = 5;
+            event.bytes = bytes.unwrap_or(event.bytes);
+            Given::reserved("O1").said(event)
+        };
+        let of = place("inventory.events", 0);
+        assert_eq!(
+            marks(again(None), "inventory.events", 5),
+            [Mark::Republished { of: of.clone() }]
+        );
+        assert_eq!(
+            marks(again(Some(ContentHash([0; 32]))), "inventory.events", 5),
+            [Mark::Altered { of }]
+        );
+    }
+
+    #[test]
+    fn a_parked_message_says_who_parked_it_and_why() {
+        let given = Given::placed("O1").parked(Service::Inventory, "order.events", &[0]);
+        assert_eq!(
+            marks(given, "order.events", 0),
+            [Mark::Parked {
+                service: Service::Inventory,
+                reason: "failed".to_owned(),
+                detail: "a constraint refused it".to_owned(),
+            }]
+        );
+    }
+
+    #[test]
+    fn a_placement_that_is_parked_does_not_count() {
+        let given = Given::new("O1")
+            .said(command(0, "c1", place_order("O1", &[("A", 3)])))
+            .said(command(1, "c2", place_order("O1", &[("A", 4)])))
+            .parked(Service::Order, "order.commands", &[0]);
+        assert_eq!(marks(given, "order.commands", 1), []);
+    }
+
+    #[test]
+    fn what_the_reader_has_not_come_to_is_unread() {
+        let given = Given::placed("O1").read_by(Service::Inventory, 0);
+        assert_eq!(
+            marks(given, "order.events", 0),
+            [Mark::Unread {
+                service: Service::Inventory,
+                ahead: 0
+            }]
+        );
+        let given = Given::placed("O1")
+            .said(command(9, "c2", cancel("O1", "")))
+            .read_by(Service::Order, 4);
+        assert_eq!(
+            marks(given, "order.commands", 9),
+            [Mark::Unread {
+                service: Service::Order,
+                ahead: 5
+            }]
+        );
+    }
+
+    #[test]
+    fn a_cancellation_before_its_placement_is_early() {
+        let given = Given::new("O1").said(command(0, "c1", cancel("O1", "")));
+        assert_eq!(marks(given, "order.commands", 0), [Mark::Early]);
+        let given = Given::new("O1")
+            .said(command(0, "c0", cancel("O1", "")))
+            .said(command(1, "c1", place_order("O1", &[("A", 3)])));
+        assert_eq!(marks(given, "order.commands", 0), [Mark::Early]);
+    }
+
+    #[test]
+    fn a_command_that_changed_nothing_says_so_once_all_events_are_in_the_log() {
+        let complete = || {
+            let order_id = "O1".to_owned();
+            command(1, "c2", OrderCommand::Complete(CompleteOrder { order_id }))
+        };
+        let given = Given::placed("O1").said(complete());
+        assert_eq!(marks(given, "order.commands", 1), [Mark::NoEffect]);
+        let not_published = Given::placed("O1")
+            .said(complete())
+            .order(Status::Completed, 3, "");
+        assert_eq!(marks(not_published, "order.commands", 1), []);
+        let nobody_says = Given::placed("O1").said(complete()).silent(Service::Order);
+        assert_eq!(marks(nobody_says, "order.commands", 1), []);
+    }
+
+    #[test]
+    fn a_version_that_is_missing_is_marked_unless_retention_may_have_deleted_it() {
+        let without_first = |given: Given| {
+            let mut facts = given.facts();
+            let is_first = |message: &Message| message.place == place("order.events", 0);
+            facts.messages.retain(|message| !is_first(message));
+            let steps = timeline(&facts);
+            let second = |message: &Message| message.place == place("order.events", 1);
+            let step = steps.iter().find(|step| second(step.message));
+            step.unwrap().marks.clone()
+        };
+        assert_eq!(
+            without_first(Given::reserved("O1")),
+            [Mark::Gap { expected: 1 }]
+        );
+        let deleted = Given::reserved("O1").kept_from("order.events", 1);
+        assert_eq!(without_first(deleted), []);
+    }
+
+    #[test]
+    fn a_service_that_says_nothing_leaves_what_the_log_tells() {
+        let mut facts = Given::reserved("O1")
+            .said(command(1, "c1", place_order("O1", &[("A", 3)])))
+            .silent(Service::Order)
+            .silent(Service::Inventory)
+            .facts();
+        facts.order = Told::Unknown("nobody answers".to_owned());
+        let steps = timeline(&facts);
+        let marked: Vec<_> = steps.iter().filter(|step| !step.marks.is_empty()).collect();
+        assert_eq!(marked.len(), 1);
+        assert_eq!(marked[0].marks, [Mark::Duplicate { of: first() }]);
+    }
+}
