@@ -1,0 +1,88 @@
+//! Waiting until a store that is left alone has nothing more to do.
+
+use std::time::Duration;
+
+use messaging::limits::{BACKOFF, LEASE_HEARTBEAT};
+use tokio::time::Instant;
+
+use crate::database::Database;
+use crate::process::Role;
+use crate::topics::Topics;
+use crate::world::World;
+
+/// What CHECKS.md allows: twice the lease time, the longest backoff, and the drain. The lease here
+/// is a file lock, which ends with its process; five heartbeats are the lease time of others.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How often the store is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long everything may take together.
+pub(crate) fn limit() -> Duration {
+    LEASE_HEARTBEAT * 5 * 2 + BACKOFF.max + DRAIN_MAX
+}
+
+/// Waits until the outboxes are empty (F2), the cursors stand at the log's ends (F3) and no queue
+/// is marked, twice in a row; returns how long that took.
+///
+/// # Errors
+/// With what is still to do when the time is over.
+pub(crate) async fn settled(world: &World) -> Result<Duration, String> {
+    let topics = Topics::of(world);
+    let start = Instant::now();
+    let mut before = None;
+    loop {
+        let now = match left(world, &topics).await {
+            Ok(left) => left,
+            Err(error) => vec![format!("a database cannot be read: {error}")],
+        };
+        let ends = topics.ends().await;
+        if now.is_empty() && before.as_ref() == Some(&ends) {
+            return Ok(start.elapsed());
+        }
+        if start.elapsed() > limit() {
+            return Err(format!(
+                "not settled after {:?}: {}",
+                limit(),
+                now.join("; ")
+            ));
+        }
+        before = now.is_empty().then_some(ends);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What is still to do.
+async fn left(world: &World, topics: &Topics) -> Result<Vec<String>, sqlx::Error> {
+    let mut left = Vec::new();
+    for role in [Role::Order, Role::Inventory] {
+        let mut database = Database::open(&world.database(role).await).await?;
+        let rows = database.number("SELECT count(*) FROM outbox").await?;
+        if rows > 0 {
+            left.push(format!("{}: {rows} rows in the outbox", role.name()));
+        }
+        let cursors = database.cursors().await?;
+        for (topic, partition, end) in topics.ends().await {
+            let reads = match role {
+                Role::Order => ["order.commands", "inventory.events"].contains(&topic),
+                _ => ["order.events", "inventory.commands"].contains(&topic),
+            };
+            let next = cursors
+                .iter()
+                .find(|(shard, read, _)| (*shard, read.as_str()) == (partition, topic))
+                .map_or(0, |(_, _, next)| *next);
+            if reads && next < end {
+                let role = role.name();
+                left.push(format!("{role}: {topic}/{partition} at {next} of {end}"));
+            }
+        }
+        if role == Role::Inventory {
+            let marks = database
+                .number("SELECT count(*) FROM fulfilment_mark")
+                .await?;
+            if marks > 0 {
+                left.push(format!("inventory: {marks} products to look at"));
+            }
+        }
+    }
+    Ok(left)
+}
