@@ -1,0 +1,8 @@
+//! The checker's own tests: histories made by hand, right ones and wrong ones.
+
+mod appends;
+mod commits;
+mod counted;
+mod history;
+mod stock;
+mod waiting;
