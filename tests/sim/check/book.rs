@@ -33,8 +33,10 @@ pub(crate) struct Book {
     /// The last place taken in the queues, and the last number of a waiter served.
     pub(super) last_position: i64,
     pub(super) last_fulfilment: i64,
+    /// The rows of reservations as they were last written, but for the queues.
+    rows: BTreeMap<String, Held>,
     /// Who stands where in the queues, by product and place.
-    pub(super) places: BTreeMap<(String, i64), String>,
+    pub(super) places: BTreeMap<(ProductId, i64), String>,
     /// Of the commit being checked: orders that queued, in order, and receipts.
     pub(super) queued: Vec<String>,
     received: Vec<String>,
@@ -225,13 +227,7 @@ impl Book {
     /// The rows that a commit has written are those that its records and the queues make.
     pub(crate) fn compare(&mut self, changes: &[Change], decisions: &mut Decisions) -> Checked {
         stock_adds_up(changes, decisions)?;
-        let written: BTreeMap<&str, &Reservation> = changes
-            .iter()
-            .filter_map(|change| match &change.after {
-                Some(Row::Reservation(row)) => Some((change.key.as_str(), &**row)),
-                _ => None,
-            })
-            .collect();
+        let written = self.written(changes);
         for change in changes {
             once(change, decisions)?;
         }
@@ -242,21 +238,60 @@ impl Book {
         self.compare_reservations(&written, decisions)?;
         self.compare_stock(changes, decisions)?;
         self.compare_receipts(changes, decisions)?;
-        queues::places(self, changes, &written)?;
+        queues::places(self, &written)?;
         queues::nobody_waits_in_vain(self)
+    }
+
+    /// The reservations that a commit has written, each with the queues that it stands in now:
+    /// those are rows of their own.
+    fn written(&mut self, changes: &[Change]) -> BTreeMap<String, Held> {
+        let mut ids = BTreeSet::new();
+        for change in changes {
+            if let Some(Row::Waiter(product, place, _)) = &change.before {
+                self.places.remove(&(ProductId::from(product), *place));
+            }
+            if let Some(Row::Waiter(product, place, order)) = &change.after {
+                let place = (ProductId::from(product), *place);
+                self.places.insert(place, order.to_string());
+            }
+            for row in [&change.before, &change.after].into_iter().flatten() {
+                match row {
+                    Row::Waiter(_, _, order) => ids.insert(order.to_string()),
+                    Row::Reservation(_) => ids.insert(change.key.clone()),
+                    _ => false,
+                };
+            }
+            if let Some(Row::Reservation(row)) = &change.after {
+                self.rows.insert(change.key.clone(), Held::from(&**row));
+            }
+        }
+        let in_queues = |id: String| {
+            let row = self.rows.get(&id)?;
+            let stands = self
+                .places
+                .iter()
+                .filter(|((_, place), order)| **order == id && Some(*place) == row.position);
+            let short = stands.map(|((product, _), _)| product.clone()).collect();
+            let held = Held {
+                short,
+                ..row.clone()
+            };
+            Some((id, held))
+        };
+        ids.into_iter().filter_map(in_queues).collect()
     }
 
     /// S6: what the records change is written.
     fn all_written(
         &mut self,
-        written: &BTreeMap<&str, &Reservation>,
+        written: &BTreeMap<String, Held>,
         changes: &[Change],
         decisions: &Decisions,
     ) -> Checked {
         for (id, before) in decisions.all_before() {
             let must = self.reservations.get(id);
             let same = *before == format!("{must:?}");
-            require(same || written.contains_key(id.as_str()), "S6", || {
+            require(same || written.contains_key(id), "S6", || {
                 format!("the reservation of {id} must become {must:?}, but was not written")
             })?;
         }
@@ -274,15 +309,14 @@ impl Book {
     /// What a commit has written is as the rules make it.
     fn compare_reservations(
         &self,
-        written: &BTreeMap<&str, &Reservation>,
+        written: &BTreeMap<String, Held>,
         decisions: &Decisions,
     ) -> Checked {
-        for (id, row) in written {
-            let is = Held::from(*row);
-            let must = self.reservations.get(*id);
+        for (id, is) in written {
+            let must = self.reservations.get(id);
             require(
-                must == Some(&is),
-                decisions.blame(id, queues::blame(must, &is)),
+                must == Some(is),
+                decisions.blame(id, queues::blame(must, is)),
                 || format!("the reservation of {id} is {is:?}, the rules make {must:?}"),
             )?;
         }

@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     pub(crate) conflicts: u64,
     /// Messages set aside.
     pub(crate) parked: u64,
+    /// Messages set aside that were replayed.
+    pub(crate) replayed: u64,
     /// Messages applied.
     pub(crate) applied: u64,
     /// Turns committed.
@@ -38,6 +40,7 @@ impl Counts {
         self.republished += other.republished;
         self.conflicts += other.conflicts;
         self.parked += other.parked;
+        self.replayed += other.replayed;
         self.applied += other.applied;
         self.commits += other.commits;
     }

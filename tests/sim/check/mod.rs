@@ -6,10 +6,12 @@
 //! those of the list of invariants: S1-S10 at every commit, E1-E4 at every append, F2, F3, F6 and
 //! F6b where a commit or the end of a run shows them, C1-C3 over many runs.
 
+mod account;
 mod book;
 mod commit;
 mod counts;
 mod decisions;
+mod observed;
 mod orders;
 mod outbox;
 mod queues;
@@ -28,6 +30,7 @@ use messaging::shard::{Epoch, ShardId};
 
 pub(crate) use commit::{Change, Committed, Row};
 pub(crate) use counts::Counts;
+pub(crate) use observed::Observed;
 pub(crate) use violation::Violation;
 
 use seen_log::SeenLog;

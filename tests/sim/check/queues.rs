@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use contracts::inventory::StockReserved;
 use contracts::topics;
 use inventory::domain::ids::ProductId;
-use inventory::domain::reservation::{Reservation, Status};
+use inventory::domain::reservation::Status;
 use inventory::domain::stock::Stock;
 use messaging::message::Message as _;
 
@@ -34,9 +34,9 @@ pub(super) fn marks(book: &mut Book, changes: &[Change]) {
 }
 
 /// F6: places are taken in the order in which the orders queued.
-pub(super) fn take_places(book: &mut Book, written: &BTreeMap<&str, &Reservation>) -> Checked {
+pub(super) fn take_places(book: &mut Book, written: &BTreeMap<String, Held>) -> Checked {
     for id in std::mem::take(&mut book.queued) {
-        let Some(row) = written.get(id.as_str()) else {
+        let Some(row) = written.get(&id) else {
             continue;
         };
         let Some(held) = book.reservations.get_mut(&id) else {
@@ -59,18 +59,18 @@ pub(super) fn take_places(book: &mut Book, written: &BTreeMap<&str, &Reservation
 /// Works out what became of those who waited: served in order, or moved to other queues.
 pub(super) fn follow_up(
     book: &mut Book,
-    written: &BTreeMap<&str, &Reservation>,
+    written: &BTreeMap<String, Held>,
     decisions: &mut Decisions,
 ) -> Checked {
     let mut served = Vec::new();
     for (id, row) in written {
-        let Some(held) = book.reservations.get_mut(*id) else {
+        let Some(held) = book.reservations.get_mut(id) else {
             continue;
         };
         match (held.status, row.status) {
             (Status::Waiting, Status::Held) => {
                 if let Some(number) = row.fulfilment {
-                    served.push((number, (*id).to_owned()));
+                    served.push((number, id.clone()));
                 }
             }
             (Status::Waiting, Status::Waiting) => {
@@ -91,7 +91,7 @@ pub(super) fn follow_up(
         serve(book, number, &id, &most, decisions)?;
     }
     for (id, row) in written {
-        if let Some(held) = book.reservations.get_mut(*id)
+        if let Some(held) = book.reservations.get_mut(id)
             && (held.status, row.status) == (Status::Waiting, Status::Waiting)
         {
             held.short = row.short.clone();
@@ -168,35 +168,18 @@ pub(super) fn blame(must: Option<&Held>, is: &Held) -> &'static str {
 }
 
 /// F6: who waits stands in the queues of what it is short of, at its own place, and in no other.
-pub(super) fn places(
-    book: &mut Book,
-    changes: &[Change],
-    written: &BTreeMap<&str, &Reservation>,
-) -> Checked {
-    for change in changes {
-        if let Some(Row::Waiter(product, place, _)) = &change.before {
-            book.places.remove(&(product.clone(), *place));
-        }
-        if let Some(Row::Waiter(product, place, order)) = &change.after {
-            let place = (product.clone(), *place);
-            book.places.insert(place, order.to_string());
-        }
-    }
+pub(super) fn places(book: &Book, written: &BTreeMap<String, Held>) -> Checked {
     for id in written.keys() {
-        let stands: Vec<_> = book
-            .places
-            .iter()
-            .filter(|(_, order)| *order == id)
-            .collect();
-        let stands: Vec<_> = stands.iter().map(|(place, _)| (*place).clone()).collect();
-        let held = book.reservations.get(*id);
+        let stands = book.places.iter().filter(|(_, order)| *order == id);
+        let stands: Vec<_> = stands.map(|(place, _)| place.clone()).collect();
+        let held = book.reservations.get(id);
         let must: Vec<_> = held
             .into_iter()
             .flat_map(|held| {
                 let place = held.position.unwrap_or(NEW_PLACE);
                 held.short
                     .iter()
-                    .map(move |product| (product.to_string(), place))
+                    .map(move |product| (product.clone(), place))
             })
             .collect();
         require(stands == must, "F6", || {

@@ -2,76 +2,68 @@
 //! for in exactly one of the ways there are (S4, S5, S6, S8-S10).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use contracts::{inventory, order, topics};
 use messaging::clock::Timestamp;
 use messaging::context::ContentHash;
-use messaging::envelope::Envelope;
 use messaging::log::{Consumed, Record};
-use messaging::message::Message as _;
 use messaging::shard::{Epoch, ShardId};
-use messaging::store::{AggregateKey, CursorMove, InboxKey, ParkReason, Parked};
+use messaging::store::{AggregateKey, CursorMove, InboxKey};
 
+use super::account::nothing_beyond;
 use super::book::Book;
 use super::commit::Committed;
 use super::counts::Counts;
-use super::decisions::{Decisions, Verdict};
+use super::decisions::Decisions;
 use super::orders::Orders;
 use super::outbox::Outbox;
 use super::seen_log::{Entry, Home, SeenLog};
-use super::told::{Body, Told};
 use super::violation::{Checked, Violation, require};
 use super::{Side, Tolerance};
 
 /// A record of an input topic, of one shard: topic and offset.
-type At = (String, i64);
+pub(super) type At = (String, i64);
 
 /// One service, as it must be.
 #[derive(Clone)]
 pub(crate) struct Service {
-    side: Side,
-    tolerance: Tolerance,
+    pub(super) side: Side,
+    pub(super) tolerance: Tolerance,
     epochs: BTreeMap<ShardId, Epoch>,
     cursors: BTreeMap<(ShardId, String), i64>,
     /// What a cursor has passed, as it stood in the log then.
     accounted: BTreeMap<Home, BTreeMap<i64, Record>>,
     /// What no cursor has passed yet.
     pending: BTreeMap<Home, BTreeSet<i64>>,
-    parked: BTreeMap<(ShardId, At), Option<AggregateKey>>,
-    inbox: BTreeMap<InboxKey, Remembered>,
+    /// Messages set aside.
+    pub(super) parked: BTreeMap<(ShardId, At), HeldUp>,
+    /// The number of the last one.
+    pub(super) parked_last: u64,
+    pub(super) inbox: BTreeMap<InboxKey, Remembered>,
     /// Ids applied before this may be forgotten by the inbox.
-    horizon: Timestamp,
+    pub(super) horizon: Timestamp,
     outbox: Outbox,
-    model: Model,
+    pub(super) model: Model,
 }
 
 /// The contents of a service's own tables.
 #[derive(Clone)]
-enum Model {
+pub(super) enum Model {
     Order(Orders),
     Inventory(Book),
 }
 
+/// A message set aside: its number in the order of parking, and what it holds up.
+#[derive(Clone, Debug)]
+pub(super) struct HeldUp {
+    pub(super) number: u64,
+    pub(super) aggregate: Option<AggregateKey>,
+}
+
 #[derive(Clone, Copy)]
-struct Remembered {
-    content: ContentHash,
-    at: Timestamp,
-}
-
-/// What a record is to the service that reads it.
-enum Class {
-    Ignored,
-    Unreadable(Option<AggregateKey>),
-    Message(AggregateKey, Envelope, Body),
-}
-
-/// What must become of a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
-    Nothing,
-    Park(Option<AggregateKey>),
-    Decided(Verdict),
+pub(super) struct Remembered {
+    pub(super) content: ContentHash,
+    pub(super) at: Timestamp,
 }
 
 impl Service {
@@ -96,6 +88,7 @@ impl Service {
             accounted: BTreeMap::new(),
             pending: BTreeMap::new(),
             parked: BTreeMap::new(),
+            parked_last: 0,
             inbox: BTreeMap::new(),
             horizon: Timestamp(i64::MIN),
             outbox: Outbox::default(),
@@ -104,7 +97,7 @@ impl Service {
     }
 
     /// The kind of aggregate that the keys of an input topic name; `None` for other topics.
-    fn kind(&self, topic: &str) -> Option<&'static str> {
+    pub(super) fn kind(&self, topic: &str) -> Option<&'static str> {
         match (self.side, topic) {
             (Side::Order, topics::ORDER_COMMANDS | topics::INVENTORY_EVENTS) => {
                 Some(order::AGGREGATE)
@@ -193,15 +186,23 @@ impl Service {
         counts.commits += 1;
         self.check_epoch(commit)?;
         let said = self.outbox.add(log, commit)?;
-        let passed = self.advance(log, commit)?;
         let mut decisions = Decisions::default();
-        for (at, entry) in &passed {
-            let fate = self.fate(commit, at, &entry.told, &mut decisions);
-            self.evidence(commit, at, entry, &fate)?;
-            self.remember(commit, at, entry, &fate);
-            counts.add(&fate);
+        let mut judged = Vec::new();
+        for replay in self.unpark(log, commit)? {
+            if let Some(fate) = self.replayed(commit, &replay, &mut decisions)? {
+                self.remember(commit, &replay.0, &replay.1, &fate);
+                counts.replayed += 1;
+            }
+            judged.push((replay.0, replay.1));
         }
-        nothing_beyond(commit, &passed)?;
+        for (at, entry) in self.advance(log, commit)? {
+            let fate = self.fate(commit, &at, &entry.told, &mut decisions);
+            self.evidence(commit, &at, &entry, &fate)?;
+            self.remember(commit, &at, &entry, &fate);
+            counts.add(&fate);
+            judged.push((at, entry));
+        }
+        nothing_beyond(commit, &judged)?;
         match &mut self.model {
             Model::Order(orders) => orders.compare(commit.changes, &decisions)?,
             Model::Inventory(book) => book.compare(commit.changes, &mut decisions)?,
@@ -272,192 +273,6 @@ impl Service {
         })
     }
 
-    /// What must become of the record, by what was before it.
-    fn fate(
-        &mut self,
-        commit: &Committed<'_>,
-        at: &At,
-        told: &Arc<Told>,
-        decisions: &mut Decisions,
-    ) -> Fate {
-        match self.classify(&at.0, told) {
-            Class::Ignored => Fate::Nothing,
-            Class::Unreadable(aggregate) => Fate::Park(aggregate),
-            Class::Message(aggregate, ..) if self.is_held_up(commit.shard, &aggregate) => {
-                Fate::Park(Some(aggregate))
-            }
-            Class::Message(aggregate, ..) if self.tolerates(parked(commit, at)) => {
-                Fate::Park(Some(aggregate))
-            }
-            Class::Message(aggregate, envelope, body) => {
-                match self.decide(&envelope, &body, decisions) {
-                    Verdict::Undecidable => Fate::Park(Some(aggregate)),
-                    verdict => Fate::Decided(verdict),
-                }
-            }
-        }
-    }
-
-    fn tolerates(&self, parked: Option<&Parked>) -> bool {
-        parked.is_some_and(|parked| match parked.reason {
-            ParkReason::Undecodable => self.tolerance.undecodable,
-            ParkReason::Failed => self.tolerance.failed,
-            ParkReason::Misrouted | ParkReason::Behind => false,
-        })
-    }
-
-    fn is_held_up(&self, shard: ShardId, aggregate: &AggregateKey) -> bool {
-        let of_shard = self.parked.iter().filter(|((owner, _), _)| *owner == shard);
-        of_shard
-            .into_iter()
-            .any(|(_, held_up)| held_up.as_ref() == Some(aggregate))
-    }
-
-    fn classify(&self, topic: &str, told: &Told) -> Class {
-        let aggregate = |key: &str| AggregateKey {
-            kind: self.kind(topic).unwrap_or_default().to_owned(),
-            id: key.to_owned(),
-        };
-        match told {
-            Told::Misrouted(_) => Class::Unreadable(None),
-            Told::Unreadable {
-                key, message_type, ..
-            } => match message_type {
-                Some(name) if self.ignores(name) => Class::Ignored,
-                _ => Class::Unreadable(Some(aggregate(key))),
-            },
-            Told::Message { envelope, .. } if self.ignores(&envelope.message_type) => {
-                Class::Ignored
-            }
-            Told::Message { envelope, body } if self.handles(body) => {
-                Class::Message(aggregate(body.key()), envelope.clone(), body.clone())
-            }
-            Told::Message { body, .. } => Class::Unreadable(Some(aggregate(body.key()))),
-        }
-    }
-
-    fn ignores(&self, message_type: &str) -> bool {
-        self.side == Side::Inventory
-            && [
-                order::OrderReserved::TYPE,
-                order::OrderBackordered::TYPE,
-                order::OrderRejected::TYPE,
-            ]
-            .contains(&message_type)
-    }
-
-    fn handles(&self, body: &Body) -> bool {
-        match (self.side, body) {
-            (Side::Order, Body::Order(_) | Body::Reservation(_)) => true,
-            (Side::Inventory, Body::Inventory(_) | Body::OrderEvent(_)) => true,
-            (Side::Order | Side::Inventory, _) => false,
-        }
-    }
-
-    /// Deduplicates by id where nothing else does, then leaves it to the rules.
-    fn decide(&mut self, envelope: &Envelope, body: &Body, decisions: &mut Decisions) -> Verdict {
-        let verdict = match (remembered_by(envelope, body), &mut self.model) {
-            (Some((key, content)), Model::Order(orders)) => match self.inbox.get(&key) {
-                Some(known) if known.at < self.horizon => Verdict::Old,
-                Some(known) if known.content == content => Verdict::Duplicate,
-                Some(_) => Verdict::Conflict,
-                None => orders.decide(body, decisions),
-            },
-            (_, Model::Order(orders)) => orders.decide(body, decisions),
-            (_, Model::Inventory(book)) => book.decide(body, decisions),
-        };
-        decisions.note(body.key(), verdict);
-        verdict
-    }
-
-    /// Whether the commit says of the record what must be said of it.
-    fn evidence(&self, commit: &Committed<'_>, at: &At, entry: &Entry, fate: &Fate) -> Checked {
-        let found = |what: &str| {
-            format!(
-                "{} {}/{} is {what}: {:?}",
-                at.0, commit.shard, at.1, entry.told
-            )
-        };
-        let (is_parked, is_conflict) = (parked(commit, at), is_conflict(commit, at));
-        let blame = match fate {
-            Fate::Decided(Verdict::Duplicate) => "S8",
-            Fate::Decided(Verdict::Old) => "S10",
-            Fate::Decided(Verdict::Conflict) => "S9",
-            _ => "S6",
-        };
-        let must_park = matches!(fate, Fate::Park(_));
-        require(is_parked.is_some() == must_park, blame, || {
-            found(&format!(
-                "{fate:?}, but parked is {:?}",
-                is_parked.map(|parked| &parked.detail)
-            ))
-        })?;
-        if let (Fate::Park(aggregate), Some(parked)) = (fate, is_parked) {
-            require(*aggregate == parked.aggregate, "S6", || {
-                found(&format!(
-                    "parked under {:?}, not {aggregate:?}",
-                    parked.aggregate
-                ))
-            })?;
-            require(entry.record == parked.record, "S6", || {
-                found("parked as another record")
-            })?;
-        }
-        let must_conflict = *fate == Fate::Decided(Verdict::Conflict);
-        let blame = if must_conflict { "S9" } else { blame };
-        require(is_conflict == must_conflict, blame, || {
-            found(&format!(
-                "{fate:?}, but recorded as a conflict is {is_conflict}"
-            ))
-        })?;
-        self.inbox_evidence(commit, entry, fate, &found)
-    }
-
-    fn inbox_evidence(
-        &self,
-        commit: &Committed<'_>,
-        entry: &Entry,
-        fate: &Fate,
-        found: &dyn Fn(&str) -> String,
-    ) -> Checked {
-        let Told::Message { envelope, body } = &*entry.told else {
-            return Ok(());
-        };
-        let Some((key, content)) = remembered_by(envelope, body) else {
-            return Ok(());
-        };
-        let entered = commit.effects.inbox.iter().find(|entry| entry.key == key);
-        match fate {
-            Fate::Decided(Verdict::Applied) => require(
-                entered.is_some_and(|entered| entered.content == content),
-                "S6",
-                || found("applied, and its id is not remembered"),
-            ),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes the record's fate into the model.
-    fn remember(&mut self, commit: &Committed<'_>, at: &At, entry: &Entry, fate: &Fate) {
-        if let Fate::Park(aggregate) = fate {
-            self.parked
-                .insert((commit.shard, at.clone()), aggregate.clone());
-        }
-        let Told::Message { envelope, body } = &*entry.told else {
-            return;
-        };
-        let (Some((key, content)), Fate::Decided(Verdict::Applied)) =
-            (remembered_by(envelope, body), fate)
-        else {
-            return;
-        };
-        let mut entered = commit.effects.inbox.iter();
-        if let Some(entered) = entered.find(|entered| entered.key == key) {
-            let at = entered.at;
-            self.inbox.insert(key, Remembered { content, at });
-        }
-    }
-
     /// F2, F3, and that nobody waits without need.
     pub(crate) fn settled(&self, log: &SeenLog) -> Checked {
         self.outbox.settled(log)?;
@@ -471,76 +286,4 @@ impl Service {
             Model::Inventory(book) => book.settled(),
         }
     }
-}
-
-impl Counts {
-    fn add(&mut self, fate: &Fate) {
-        match fate {
-            Fate::Nothing => {}
-            Fate::Park(_) => self.parked += 1,
-            Fate::Decided(Verdict::Duplicate | Verdict::Old) => self.duplicates += 1,
-            Fate::Decided(Verdict::Conflict) => self.conflicts += 1,
-            Fate::Decided(Verdict::Applied | Verdict::Undecidable) => self.applied += 1,
-        }
-    }
-}
-
-/// The key and content that the inbox must remember a message by; `None` where the state does.
-fn remembered_by(envelope: &Envelope, body: &Body) -> Option<(InboxKey, ContentHash)> {
-    let content = match body {
-        Body::Order(order::OrderCommand::Cancel(cancel)) => cancel.content(),
-        Body::Order(order::OrderCommand::Complete(complete)) => complete.content(),
-        _ => return None,
-    };
-    let key = InboxKey {
-        message_type: envelope.message_type.clone(),
-        key: body.key().to_owned(),
-        id: envelope.id.clone(),
-    };
-    Some((key, content))
-}
-
-fn parked<'c>(commit: &Committed<'c>, at: &At) -> Option<&'c Parked> {
-    let mut parked = commit.effects.parked.iter();
-    parked.find(|parked| parked.topic == at.0 && parked.offset == at.1)
-}
-
-fn is_conflict(commit: &Committed<'_>, at: &At) -> bool {
-    let mut conflicts = commit.effects.conflicts.iter();
-    conflicts.any(|conflict| conflict.topic == at.0 && conflict.offset == at.1)
-}
-
-/// S6: nothing is said of records that no cursor of this commit has passed.
-fn nothing_beyond(commit: &Committed<'_>, passed: &[(At, Entry)]) -> Checked {
-    let parked = commit
-        .effects
-        .parked
-        .iter()
-        .map(|parked| (&parked.topic, parked.offset));
-    let conflicts = commit.effects.conflicts.iter();
-    let conflicts = conflicts.map(|conflict| (&conflict.topic, conflict.offset));
-    for (topic, offset) in parked.chain(conflicts) {
-        let below = passed
-            .iter()
-            .any(|((of, at), _)| of == topic && *at == offset);
-        require(below, "S6", || {
-            format!(
-                "{topic} {}/{offset} is judged, but not passed",
-                commit.shard
-            )
-        })?;
-    }
-    let ids: BTreeSet<&str> = passed
-        .iter()
-        .filter_map(|(_, entry)| match &*entry.told {
-            Told::Message { envelope, .. } => Some(envelope.id.as_str()),
-            _ => None,
-        })
-        .collect();
-    for entry in &commit.effects.inbox {
-        require(ids.contains(entry.key.id.as_str()), "S6", || {
-            format!("{:?} is remembered, but not passed", entry.key)
-        })?;
-    }
-    Ok(())
 }

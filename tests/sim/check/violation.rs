@@ -32,3 +32,8 @@ pub(crate) fn require(
         detail: detail(),
     })
 }
+
+/// `invariant` does not hold: `detail` says what was found.
+pub(crate) fn violated<V>(invariant: &'static str, detail: String) -> Result<V, Violation> {
+    Err(Violation { invariant, detail })
+}

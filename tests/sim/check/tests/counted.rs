@@ -1,11 +1,20 @@
 //! C1-C3, and models put back.
 
+use std::sync::Arc;
+
 use contracts::topics::ORDER_COMMANDS;
+use messaging::clock::Timestamp;
+use messaging::context::{Context, Incoming};
+use messaging::envelope::Envelope;
 use messaging::shard::Epoch;
-use order::domain::Status;
+use messaging::store::memory::MemoryStore;
+use messaging::store::{Effects, Store, Turn};
+use order::context::{Loaded, OrderContext};
+use order::domain::{Entry, Message, Status};
+use order::store::memory::MemoryTables;
 
 use super::history::{History, SHARD, order_placed, place};
-use crate::check::{Counts, Side};
+use crate::check::{Counts, Observed, Side};
 
 #[test]
 fn c1_a_named_point_that_no_crash_has_hit_is_missed() {
@@ -57,4 +66,40 @@ fn an_older_copy_of_a_database_comes_with_the_model_of_its_time() {
         assert_eq!(history.violation(), None);
         history.checker.restore(Side::Order, &saved);
     }
+}
+
+#[tokio::test]
+async fn a_store_in_memory_tells_the_checker_of_each_commit() {
+    let history = History::begin();
+    let store = MemoryStore::new(MemoryTables);
+    store.observe(Arc::new(Observed {
+        checker: Arc::clone(&history.checker),
+        side: Side::Order,
+    }));
+    Store::<OrderContext>::claim(&store, SHARD, Epoch(2))
+        .await
+        .unwrap();
+    let mut turn = Store::<OrderContext>::begin(&store, SHARD, Epoch(2))
+        .await
+        .unwrap();
+    let mut state = Turn::<OrderContext>::load(&mut turn, &[]).await.unwrap();
+    let entry = Entry::Unknown;
+    state.insert("O1".to_owned(), Loaded::Nothing, entry);
+    let incoming = Incoming {
+        message: Message::Command(place("O1").into()),
+        envelope: Envelope::command("c1".to_owned(), "", "", "O1", Timestamp(0)),
+        topic: "".into(),
+        offset: 0,
+    };
+    OrderContext.decide(&mut state, &incoming).unwrap();
+    let effects = Effects::default();
+    Turn::<OrderContext>::commit(turn, Some(&state), effects)
+        .await
+        .unwrap();
+    assert_eq!(
+        history.broken(),
+        Some("S7"),
+        "an order that no record has placed"
+    );
+    assert_eq!(history.checker.counts().commits, 1);
 }

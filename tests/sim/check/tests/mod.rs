@@ -4,5 +4,6 @@ mod appends;
 mod commits;
 mod counted;
 mod history;
+mod replays;
 mod stock;
 mod waiting;
