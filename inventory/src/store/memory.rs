@@ -12,7 +12,7 @@ use crate::domain::changes::{Changes, Place};
 use crate::domain::ids::{OrderId, ProductId, ReceiptId};
 use crate::domain::marks::Mark;
 use crate::domain::receive::Receipt;
-use crate::domain::reservation::Reservation;
+use crate::domain::reservation::{Reservation, Status};
 use crate::domain::stock::Stock;
 use crate::limits::Bounds;
 use crate::store::{BOOK, BookTables};
@@ -255,6 +255,28 @@ pub struct Holdings {
     pub waiters: BTreeMap<(ProductId, i64), OrderId>,
     /// Marks by product.
     pub marks: BTreeMap<ProductId, Mark>,
+}
+
+impl Holdings {
+    /// How an order's reservation stands, if it has one.
+    #[must_use]
+    pub fn status(&self, order_id: &str) -> Option<Status> {
+        let reservation = self.reservations.get(&OrderId::from(order_id))?;
+        Some(reservation.status)
+    }
+
+    /// Who waits for a product, in order: place and order.
+    pub fn queue<'h>(&'h self, product: &ProductId) -> impl Iterator<Item = (i64, &'h OrderId)> {
+        let places = (product.clone(), i64::MIN)..=(product.clone(), i64::MAX);
+        let places = self.waiters.range(places);
+        places.map(|((_, position), order)| (*position, order))
+    }
+
+    /// Pieces of a product that may still be promised.
+    #[must_use]
+    pub fn available(&self, product: &ProductId) -> i64 {
+        self.stock.get(product).map_or(0, Stock::available)
+    }
 }
 
 /// Everything that the book holds, as committed at one moment.

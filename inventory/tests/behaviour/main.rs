@@ -3,11 +3,11 @@
 //! | module | what is tested |
 //! |---|---|
 //! | `properties` | random stories keep the invariants, whatever the batches and bounds |
-//! | `database` | SQLite holds exactly what the rules say |
+//! | `database` | SQLite holds exactly what the rules say, and what the store in memory does |
 //! | `service` | the context under the real runtime: from records of the log to records of the log |
 //!
-//! `shelf`, `story` and `world` are what they stand on: tables in memory, random messages as Order
-//! would send them, and turns.
+//! `story` and `world` are what they stand on: random messages as Order would send them, and turns
+//! over the store in memory.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,5 @@
 mod database;
 mod properties;
 mod service;
-mod shelf;
 mod story;
 mod world;

@@ -8,10 +8,10 @@ use inventory::domain::event::Event;
 use inventory::domain::ids::{OrderId, ProductId};
 use inventory::domain::reservation::{Reservation, Status};
 use inventory::limits::Bounds;
+use inventory::store::memory::Holdings;
 use messaging::context::{Incoming, Recognised};
 use proptest::prelude::*;
 
-use crate::shelf::Shelf;
 use crate::story::{Senders, batches, steps};
 use crate::world::{NO_PASS, Turned, World};
 
@@ -43,20 +43,20 @@ proptest! {
         let mut world = World::default();
         let mut senders = Senders::default();
         for step in &steps {
-            let Some(message) = senders.send(step, |order| world.shelf.status(order)) else {
+            let Some(message) = senders.send(step, |order| world.holdings.status(order)) else {
                 continue;
             };
-            let before = world.shelf.clone();
+            let before = world.holdings.clone();
             let turned = world.turn(NO_PASS, std::slice::from_ref(&message));
-            stock_is_conserved(&world.shelf);
-            repeats_change_nothing(&before, &turned, &world.shelf);
+            stock_is_conserved(&world.holdings);
+            repeats_change_nothing(&before, &turned, &world.holdings);
             nobody_is_passed(&before, &turned);
-            will_not_wait(&message, &world.shelf);
+            will_not_wait(&message, &world.holdings);
             world.quiesce(ONE_LOOK, |before, turned, after| {
                 stock_is_conserved(after);
                 nobody_is_passed(before, turned);
             });
-            nobody_is_forgotten(&world.shelf);
+            nobody_is_forgotten(&world.holdings);
         }
         versions_rise_by_one(&world);
     }
@@ -71,12 +71,12 @@ proptest! {
         let mut world = World::default();
         let mut senders = Senders::default();
         for batch in batches(&steps, &sizes) {
-            let batch = senders.send_all(batch, |order| world.shelf.status(order));
+            let batch = senders.send_all(batch, |order| world.holdings.status(order));
             world.turn(bounds, &batch);
-            stock_is_conserved(&world.shelf);
+            stock_is_conserved(&world.holdings);
         }
         world.quiesce(bounds, |_, _, after| stock_is_conserved(after));
-        nobody_is_forgotten(&world.shelf);
+        nobody_is_forgotten(&world.holdings);
         versions_rise_by_one(&world);
     }
 
@@ -90,9 +90,9 @@ proptest! {
         let mut world = World::default();
         let mut senders = Senders::default();
         for batch in batches(&steps, &sizes) {
-            let batch = senders.send_all(batch, |order| world.shelf.status(order));
+            let batch = senders.send_all(batch, |order| world.holdings.status(order));
             world.turn(bounds, &batch);
-            served_in_order(&world.shelf);
+            served_in_order(&world.holdings);
         }
         world.quiesce(bounds, |_, _, after| served_in_order(after));
     }
@@ -107,12 +107,12 @@ proptest! {
         let (mut whole, mut single) = (World::default(), World::default());
         let mut senders = Senders::default();
         for batch in batches(&steps, &sizes) {
-            let batch = senders.send_all(batch, |order| whole.shelf.status(order));
+            let batch = senders.send_all(batch, |order| whole.holdings.status(order));
             whole.turn(NO_PASS, &batch);
             for message in &batch {
                 single.turn(NO_PASS, std::slice::from_ref(message));
             }
-            prop_assert_eq!(&whole.shelf, &single.shelf);
+            prop_assert_eq!(&whole.holdings, &single.holdings);
             prop_assert_eq!(&whole.events, &single.events);
             whole.quiesce(bounds, |_, _, _| {});
             single.quiesce(bounds, |_, _, _| {});
@@ -121,13 +121,13 @@ proptest! {
 }
 
 /// S1 and S2, all or nothing (what is held is whole orders), and places that fit the reservations.
-fn stock_is_conserved(shelf: &Shelf) {
+fn stock_is_conserved(holdings: &Holdings) {
     let mut reserved: BTreeMap<&ProductId, i64> = BTreeMap::new();
     let mut on_hand: BTreeMap<&ProductId, i64> = BTreeMap::new();
-    for receipt in shelf.receipts.values() {
+    for receipt in holdings.receipts.values() {
         *on_hand.entry(&receipt.product_id).or_default() += i64::from(receipt.quantity);
     }
-    for reservation in shelf.reservations.values() {
+    for reservation in holdings.reservations.values() {
         for (product, quantity) in &reservation.lines {
             match reservation.status {
                 Status::Held => *reserved.entry(product).or_default() += i64::from(*quantity),
@@ -136,7 +136,7 @@ fn stock_is_conserved(shelf: &Shelf) {
             }
         }
     }
-    for (product, stock) in &shelf.stock {
+    for (product, stock) in &holdings.stock {
         assert!(stock.on_hand >= 0 && stock.reserved >= 0 && stock.available() >= 0);
         assert_eq!(
             stock.reserved,
@@ -154,8 +154,8 @@ fn stock_is_conserved(shelf: &Shelf) {
         (0, 0),
         "of products without stock"
     );
-    for ((product, position), order) in &shelf.waiters {
-        let waiter = &shelf.reservations[order];
+    for ((product, position), order) in &holdings.waiters {
+        let waiter = &holdings.reservations[order];
         assert_eq!(
             (waiter.status, waiter.position),
             (Status::Waiting, Some(*position))
@@ -165,22 +165,23 @@ fn stock_is_conserved(shelf: &Shelf) {
 }
 
 /// F6b, and what makes it so: the first of every queue asks for more than is available.
-fn nobody_is_forgotten(shelf: &Shelf) {
-    assert!(shelf.marks.is_empty());
-    let waiting = shelf
+fn nobody_is_forgotten(holdings: &Holdings) {
+    assert!(holdings.marks.is_empty());
+    let waiting = holdings
         .reservations
         .values()
         .filter(|r| r.status == Status::Waiting);
     for waiter in waiting {
         assert!(
             waiter.lines.iter().any(|(product, quantity)| {
-                shelf.available(product) < i64::from(*quantity) || is_behind(shelf, waiter, product)
+                holdings.available(product) < i64::from(*quantity)
+                    || is_behind(holdings, waiter, product)
             }),
             "{} could be served",
             waiter.order_id
         );
         assert!(
-            shelf
+            holdings
                 .waiters
                 .values()
                 .any(|order| *order == waiter.order_id),
@@ -188,27 +189,27 @@ fn nobody_is_forgotten(shelf: &Shelf) {
             waiter.order_id
         );
     }
-    for product in shelf.stock.keys() {
-        if let Some((_, first)) = shelf.queue(product).first() {
+    for product in holdings.stock.keys() {
+        if let Some((_, first)) = holdings.queue(product).next() {
             assert!(
-                shelf.available(product) < i64::from(first.lines[product]),
-                "{} waits for {product}, which is there",
-                first.order_id
+                holdings.available(product)
+                    < i64::from(holdings.reservations[first].lines[product]),
+                "{first} waits for {product}, which is there"
             );
         }
     }
 }
 
-fn is_behind(shelf: &Shelf, waiter: &Reservation, product: &ProductId) -> bool {
+fn is_behind(holdings: &Holdings, waiter: &Reservation, product: &ProductId) -> bool {
     let position = waiter.position.unwrap();
-    shelf
+    holdings
         .queue(product)
-        .first()
-        .is_some_and(|(first, _)| *first < position)
+        .next()
+        .is_some_and(|(first, _)| first < position)
 }
 
 /// F6: whoever is reserved had nobody before it in the queue of any product it asked for.
-fn nobody_is_passed(before: &Shelf, turned: &Turned) {
+fn nobody_is_passed(before: &Holdings, turned: &Turned) {
     for outgoing in &turned.outgoing {
         let Event::Reserved {
             order_id, lines, ..
@@ -222,10 +223,7 @@ fn nobody_is_passed(before: &Shelf, turned: &Turned) {
             .and_then(|waiter| waiter.position);
         let position = waited.unwrap_or(i64::MAX);
         for product in lines.keys() {
-            let earlier = before
-                .queue(product)
-                .into_iter()
-                .find(|(at, _)| *at < position);
+            let earlier = before.queue(product).find(|(at, _)| *at < position);
             assert!(
                 earlier.is_none(),
                 "{order_id} passes {earlier:?} for {product}"
@@ -235,18 +233,18 @@ fn nobody_is_passed(before: &Shelf, turned: &Turned) {
 }
 
 /// S8: what is not new changes nothing at all.
-fn repeats_change_nothing(before: &Shelf, turned: &Turned, after: &Shelf) {
+fn repeats_change_nothing(before: &Holdings, turned: &Turned, after: &Holdings) {
     if turned.recognised != [Recognised::New] {
         assert_eq!(turned.recognised, [Recognised::Duplicate]);
         assert_eq!((before, turned.outgoing.len()), (after, 0));
     }
 }
 
-fn will_not_wait(message: &Incoming<Message>, shelf: &Shelf) {
+fn will_not_wait(message: &Incoming<Message>, holdings: &Holdings) {
     if let Message::Placed(placed) = &message.message
         && placed.on_shortage == OnShortage::Reject
     {
-        assert_ne!(shelf.status(&placed.order_id), Some(Status::Waiting));
+        assert_ne!(holdings.status(&placed.order_id), Some(Status::Waiting));
     }
 }
 
@@ -257,20 +255,20 @@ fn versions_rise_by_one(world: &World) {
         let expected: Vec<_> = (1..).take(versions.len()).collect();
         assert_eq!(*versions, expected, "{aggregate}");
     }
-    for (order, reservation) in &world.shelf.reservations {
+    for (order, reservation) in &world.holdings.reservations {
         let last = versions[&format!("reservation {order}")].last();
         assert_eq!(last, Some(&reservation.version));
     }
-    for (product, stock) in &world.shelf.stock {
+    for (product, stock) in &world.holdings.stock {
         let last = versions[&format!("stock {product}")].last();
         assert_eq!(last, Some(&stock.version));
     }
 }
 
 /// Per product, those served have rising positions, and nobody before them still waits.
-fn served_in_order(shelf: &Shelf) {
+fn served_in_order(holdings: &Holdings) {
     let mut products: BTreeMap<&ProductId, Vec<&Reservation>> = BTreeMap::new();
-    for reservation in shelf.reservations.values() {
+    for reservation in holdings.reservations.values() {
         if reservation.position.is_some() {
             let product = reservation.lines.keys().next().unwrap();
             products.entry(product).or_default().push(reservation);
@@ -295,7 +293,7 @@ fn served_in_order(shelf: &Shelf) {
         );
         numbers.extend(waiters.iter().filter_map(|waiter| waiter.fulfilment));
     }
-    let served = shelf
+    let served = holdings
         .reservations
         .values()
         .filter(|r| r.fulfilment.is_some());
@@ -353,11 +351,11 @@ fn whether_somebody_waits_is_known_after_every_message_of_a_batch() {
     world.turn(NO_PASS, &[goods, order(0, 2), order(1, 2)]);
     let batch = [cancel(0), order(2, 1), cancel(1), cancel(2), order(3, 1)];
     world.turn(NO_PASS, &batch);
-    assert_eq!(world.shelf.status("O02"), Some(Status::Released));
-    let waited = world.shelf.reservations[&OrderId::from("O02")].position;
+    assert_eq!(world.holdings.status("O02"), Some(Status::Released));
+    let waited = world.holdings.reservations[&OrderId::from("O02")].position;
     assert!(waited.is_some(), "O01 was still before it");
     assert_eq!(
-        world.shelf.status("O03"),
+        world.holdings.status("O03"),
         Some(Status::Held),
         "nobody was left"
     );

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use futures::executor::block_on;
 use inventory::context::{InventoryContext, Message};
 use inventory::domain::book::Book;
-use inventory::domain::changes::Changes;
 use inventory::domain::event::Event;
 use inventory::limits::Bounds;
-use inventory::store::{BookTables, loading};
+use inventory::store::memory::{Holdings, MemoryTables, holdings};
 use messaging::context::{Context, FollowUp, Incoming, Outgoing, Recognised};
+use messaging::shard::{Epoch, ShardId};
+use messaging::store::memory::MemoryStore;
+use messaging::store::{Effects, Store, Turn};
 
-use crate::shelf::Shelf;
+pub(crate) const SHARD: ShardId = ShardId(0);
+const EPOCH: Epoch = Epoch(1);
 
 /// No pass: marks stay.
 pub(crate) const NO_PASS: Bounds = Bounds {
@@ -28,22 +31,33 @@ pub(crate) struct Turned {
     pub(crate) more: bool,
 }
 
-/// Inventory on a shelf.
-#[derive(Debug, Default)]
+/// Inventory in memory.
+#[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) shelf: Shelf,
+    store: MemoryStore<MemoryTables>,
+    /// All rows after the last turn.
+    pub(crate) holdings: Holdings,
     pub(crate) events: Vec<Outgoing<Event>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let store = MemoryStore::new(MemoryTables::default());
+        block_on(Store::<InventoryContext>::claim(&store, SHARD, EPOCH)).unwrap();
+        Self {
+            store,
+            holdings: Holdings::default(),
+            events: Vec::new(),
+        }
+    }
 }
 
 impl World {
     /// One turn: the messages, then a pass within `bounds`.
     pub(crate) fn turn(&mut self, bounds: Bounds, messages: &[Incoming<Message>]) -> Turned {
-        let wanted: Vec<_> = messages.iter().map(|incoming| &incoming.message).collect();
-        let mut book = block_on(loading::load(&mut self.shelf, &wanted)).unwrap();
-        let (recognised, outgoing) = decide(&mut book, messages);
-        block_on(loading::load_follow_up(&mut self.shelf, &mut book, &bounds)).unwrap();
-        let turned = follow_up(&mut book, bounds, recognised, outgoing);
-        block_on(self.shelf.write(&Changes::of(&book))).unwrap();
+        let store = self.store.connect(MemoryTables::within(bounds));
+        let turned = block_on(turn(&store, EPOCH, bounds, messages));
+        self.holdings = holdings(&self.store.reader()).unwrap();
         self.events.extend(turned.outgoing.iter().cloned());
         turned
     }
@@ -52,17 +66,17 @@ impl World {
     pub(crate) fn quiesce(
         &mut self,
         bounds: Bounds,
-        mut watch: impl FnMut(&Shelf, &Turned, &Shelf),
+        mut watch: impl FnMut(&Holdings, &Turned, &Holdings),
     ) {
         for _ in 0..10_000 {
-            let before = self.shelf.clone();
+            let before = self.holdings.clone();
             let turned = self.turn(bounds, &[]);
-            watch(&before, &turned, &self.shelf);
+            watch(&before, &turned, &self.holdings);
             if !turned.more {
                 return;
             }
         }
-        panic!("the pass does not come to an end: {:?}", self.shelf);
+        panic!("the pass does not come to an end: {:?}", self.holdings);
     }
 
     /// The versions of the events per aggregate, in the order of publication.
@@ -76,8 +90,25 @@ impl World {
     }
 }
 
+/// One turn of [`SHARD`] over a store whose tables load within `bounds`.
+pub(crate) async fn turn(
+    store: &impl Store<InventoryContext>,
+    epoch: Epoch,
+    bounds: Bounds,
+    messages: &[Incoming<Message>],
+) -> Turned {
+    let mut turn = store.begin(SHARD, epoch).await.unwrap();
+    let wanted: Vec<_> = messages.iter().map(|incoming| &incoming.message).collect();
+    let mut book = turn.load(&wanted).await.unwrap();
+    let (recognised, outgoing) = decide(&mut book, messages);
+    turn.load_follow_up(&mut book).await.unwrap();
+    let turned = follow_up(&mut book, bounds, recognised, outgoing);
+    turn.commit(Some(&book), Effects::default()).await.unwrap();
+    turned
+}
+
 /// Recognises and decides each message, as the runtime does.
-pub(crate) fn decide(
+fn decide(
     book: &mut Book,
     messages: &[Incoming<Message>],
 ) -> (Vec<Recognised>, Vec<Outgoing<Event>>) {
@@ -94,7 +125,7 @@ pub(crate) fn decide(
 }
 
 /// Runs the pass after the messages.
-pub(crate) fn follow_up(
+fn follow_up(
     book: &mut Book,
     bounds: Bounds,
     recognised: Vec<Recognised>,

@@ -71,6 +71,15 @@ impl<T> MemoryStore<T> {
         }
     }
 
+    /// A further connection to the same database, with tables of its own.
+    #[must_use]
+    pub fn connect<U>(&self, tables: U) -> MemoryStore<U> {
+        MemoryStore {
+            database: Arc::clone(&self.database),
+            tables: Arc::new(tables),
+        }
+    }
+
     /// A view of what is committed when it is read, for queries.
     #[must_use]
     pub fn reader(&self) -> Reader {
