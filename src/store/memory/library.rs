@@ -176,8 +176,11 @@ impl Library {
         }
         for published in effects.published {
             let partition = published.partition;
-            self.outbox
-                .retain(|(owner, sequence), _| *owner != partition || *sequence > published.up_to);
+            let gone = (partition, Sequence(i64::MIN))..=(partition, published.up_to);
+            while let Some((row, _)) = self.outbox.range(gone.clone()).next() {
+                let row = *row;
+                self.outbox.remove(&row);
+            }
             for (topic, offset) in published.offsets {
                 let last = self
                     .acknowledged

@@ -1,0 +1,157 @@
+//! Order's tables in SQLite and in memory: the same story leads to the same events and rows.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed test is the report"
+)]
+
+mod harness;
+
+use std::sync::Arc;
+
+use contracts::inventory::ReservationEvent;
+use contracts::order::{OrderCommand, OrderEvent};
+use contracts::{source, topics};
+use harness::{backordered, cancel, complete, place, refused, released, reserved};
+use messaging::clock::Timestamp;
+use messaging::context::{Context, Incoming, Recognised};
+use messaging::envelope::Envelope;
+use messaging::shard::{Epoch, ShardId};
+use messaging::store::memory::MemoryStore;
+use messaging::store::sqlite::SqliteStore;
+use messaging::store::{Effects, Store, Turn};
+use order::context::OrderContext;
+use order::domain::{Message, Status};
+use order::store::memory::{self, MemoryQueries, MemoryTables};
+use order::store::sqlite::{MIGRATIONS, OrderTables, SqliteQueries};
+use order::store::{Filter, Listed, Queries};
+use proptest::prelude::*;
+
+const SHARD: ShardId = ShardId(0);
+const FIRST: Epoch = Epoch(1);
+
+/// One turn: every message that is new is decided.
+async fn turn(store: &impl Store<OrderContext>, batch: &[Incoming<Message>]) -> Vec<OrderEvent> {
+    let mut turn = store.begin(SHARD, FIRST).await.unwrap();
+    let wanted: Vec<_> = batch.iter().map(|incoming| &incoming.message).collect();
+    let mut state = turn.load(&wanted).await.unwrap();
+    let mut events = Vec::new();
+    for incoming in batch {
+        if OrderContext.recognise(&state, incoming) == Recognised::New {
+            // A reservation of an order that was never placed is refused, and changes nothing.
+            let decided = OrderContext.decide(&mut state, incoming);
+            events.extend(decided.into_iter().flatten().map(|outgoing| outgoing.event));
+        }
+    }
+    turn.commit(Some(&state), Effects::default()).await.unwrap();
+    events
+}
+
+/// What the queries show: every order, and those that a filter and a page let through.
+async fn shown(queries: &impl Queries) -> Vec<Vec<Listed>> {
+    let mut shown = Vec::new();
+    let customer_id = Some("C1".to_owned());
+    let status = Some(Status::Cancelled);
+    for filter in [
+        Filter::default(),
+        Filter {
+            customer_id: customer_id.clone(),
+            status: None,
+        },
+        Filter {
+            customer_id,
+            status,
+        },
+    ] {
+        for (before, limit) in [(None, 100), (None, 2), (Some(3), 2)] {
+            shown.push(queries.list(&filter, before, limit).await.unwrap());
+        }
+    }
+    for listed in shown[0].clone() {
+        let order = queries.get(&listed.order.placed.order_id).await.unwrap();
+        assert_eq!(order, Some(listed.order));
+    }
+    assert_eq!(queries.get("nobody's").await.unwrap(), None);
+    shown
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    (0..4_u8, 0..8_u8, 1..4_i64).prop_map(|(order, kind, number)| {
+        let id = format!("O{order}");
+        let command = |command: OrderCommand| Message::Command(command);
+        let event = |event: ReservationEvent| Message::Reservation(event);
+        match kind {
+            0 | 1 => command(place(&id, &format!("C{}", order % 2), 3).into()),
+            2 => command(cancel(&id, &format!("reason {number}")).into()),
+            3 => command(complete(&id).into()),
+            4 => event(reserved(&id, number).into()),
+            5 => event(backordered(&id, number).into()),
+            6 => event(refused(&id, number).into()),
+            _ => event(released(&id, number).into()),
+        }
+    })
+}
+
+fn incoming(offset: i64, message: Message) -> Incoming<Message> {
+    let time = Timestamp(1_000 + offset);
+    let key = OrderContext.key(&message).to_owned();
+    let id = format!("message {offset}");
+    Incoming {
+        message,
+        envelope: Envelope::command(id, "any", source::GATEWAY, &key, time),
+        topic: Arc::from(topics::ORDER_COMMANDS),
+        offset,
+    }
+}
+
+async fn both_agree(batches: Vec<Vec<Message>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("order.db");
+    let sqlite = SqliteStore::open(&path, &MIGRATIONS, OrderTables)
+        .await
+        .unwrap();
+    let memory = MemoryStore::new(MemoryTables);
+    let reader = memory.reader();
+    let in_sqlite = SqliteQueries::new(sqlite.reader().clone());
+    let in_memory = MemoryQueries::new(reader.clone());
+    sqlite.claim(SHARD, FIRST).await.unwrap();
+    Store::<OrderContext>::claim(&memory, SHARD, FIRST)
+        .await
+        .unwrap();
+    let mut offset = 0;
+    for batch in batches {
+        let next = |message| {
+            offset += 1;
+            incoming(offset, message)
+        };
+        let batch: Vec<_> = batch.into_iter().map(next).collect();
+        let events = turn(&sqlite, &batch).await;
+        assert_eq!(turn(&memory, &batch).await, events);
+        let rows = shown(&in_sqlite).await;
+        assert_eq!(shown(&in_memory).await, rows);
+        let newest_first = memory::orders(&reader).unwrap().into_iter().rev();
+        assert_eq!(newest_first.collect::<Vec<_>>(), rows[0]);
+        let tombstones: Vec<(String, String)> =
+            sqlx::query_as("SELECT order_id, reason FROM tombstones ORDER BY order_id")
+                .fetch_all(sqlite.reader())
+                .await
+                .unwrap();
+        let kept = memory::tombstones(&reader).unwrap().into_iter();
+        let kept = kept.map(|(order_id, row)| (order_id, row.reason));
+        assert_eq!(kept.collect::<Vec<_>>(), tombstones);
+    }
+    sqlite.close().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn sqlite_and_memory_agree(
+        batches in prop::collection::vec(prop::collection::vec(message(), 1..6), 1..10)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(both_agree(batches));
+    }
+}
