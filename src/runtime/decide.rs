@@ -23,6 +23,10 @@ use crate::store::{
     Parked, Seen,
 };
 
+mod replay;
+
+pub(crate) use replay::replay;
+
 /// How many messages a turn handled, by outcome; counted once the turn is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -121,14 +125,10 @@ pub(crate) fn decide<C: Context>(
     seen: &mut Seen,
     mut state: Option<&mut C::State>,
 ) -> Result<Decided<C::Event>, Refused> {
-    let mut decided = Decided {
-        effects: Effects {
-            cursors: cursor_moves(items, scene.cursors),
-            ..Effects::default()
-        },
-        outgoing: Vec::new(),
-        tally: Tally::default(),
-    };
+    let mut decided = Decided::of(Effects {
+        cursors: cursor_moves(items, scene.cursors),
+        ..Effects::default()
+    });
     for item in items {
         let verdict = judge(scene.context, item, seen, state.as_deref_mut())
             .map_err(|error| refused(item, &error.to_string()))?;
@@ -204,6 +204,15 @@ fn decide_one<C: Context>(
 }
 
 impl<E> Decided<E> {
+    /// Nothing decided yet, and `effects` to commit.
+    pub(crate) fn of(effects: Effects) -> Self {
+        Self {
+            effects,
+            outgoing: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
     /// Adds one verdict to what the turn commits.
     fn record<M>(&mut self, item: &Item<M>, verdict: Verdict<E>, now: Timestamp, seen: &mut Seen) {
         let (effects, tally) = (&mut self.effects, &mut self.tally);

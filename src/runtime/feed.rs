@@ -1,19 +1,22 @@
-//! Wake-up by message key: who waits for one aggregate hears of every commit that touched it.
+//! Wake-up by message key: who waits for one aggregate hears of every commit that touched it. And
+//! the other way round: an operator's action wakes the shards that may have to carry it out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 type Watched = HashMap<String, Weak<Notify>>;
 
 /// Tells watchers of a key that a commit of this process handled a message with that key.
 ///
 /// Commits of other processes are not seen: a watcher also polls. Register with [`Feed::watch`]
-/// before reading the state, then wait, so that no change falls between the two.
+/// before reading the state, then wait, so that no change falls between the two. A commit that
+/// carries an operator's action out, or a part of it, touches the action's id as well.
 #[derive(Clone, Debug, Default)]
 pub struct Feed {
     watched: Arc<Mutex<Watched>>,
+    asked: Arc<watch::Sender<u64>>,
 }
 
 /// A registration for one key; dropping it ends the registration.
@@ -42,6 +45,18 @@ impl Feed {
             notify,
             watched: Arc::clone(&self.watched),
         }
+    }
+
+    /// Wakes the shards of this process: an operator's action was submitted. Those of another
+    /// process find it when they look the next time.
+    pub fn ask(&self) {
+        self.asked
+            .send_modify(|asked| *asked = asked.wrapping_add(1));
+    }
+
+    /// Changes with every [`Feed::ask`] from now on.
+    pub(crate) fn asked(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
     }
 
     /// Wakes the watchers of `keys`.
@@ -89,6 +104,17 @@ mod tests {
         let change = watch.changed();
         feed.publish(["O2", "O1"].into_iter());
         assert_eq!(change.now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn who_is_asked_while_busy_hears_of_it_afterwards() {
+        let feed = Feed::new();
+        let mut asked = feed.asked();
+        assert!(asked.changed().now_or_never().is_none());
+        feed.ask();
+        feed.ask();
+        assert!(asked.changed().now_or_never().is_some());
+        assert!(asked.changed().now_or_never().is_none(), "once is enough");
     }
 
     #[test]

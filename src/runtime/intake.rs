@@ -8,24 +8,20 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 
-use crate::codec::Schema;
 use crate::context::{Context, Input};
 use crate::health::Condition;
-use crate::limits::{
-    BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, REGISTRY_NOT_FOUND_TRIES, REGISTRY_NOT_FOUND_TTL,
-    TOPIC_RETENTION, TURN_RECORDS_MAX,
-};
+use crate::limits::{BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, TOPIC_RETENTION, TURN_RECORDS_MAX};
 use crate::log::{self, Consumed, ReadLimit};
-use crate::registry::{self, SchemaId};
 use crate::retry::Backoff;
-use crate::runtime::item::{self, Item, Kind, Opened, Origin, Unreadable};
+use crate::runtime::classify::classify;
+use crate::runtime::item::{self, Item, Kind, Origin};
 use crate::runtime::service::Service;
 use crate::runtime::startup::may_pass;
 use crate::runtime::takeover::{Position, check_position};
 use crate::runtime::{Error, part};
 use crate::shard::ShardId;
 use crate::spawner::Task;
-use crate::store::{ParkReason, Store};
+use crate::store::Store;
 
 /// The readers of one shard. Dropping it stops them and forgets what they have read ahead.
 pub(crate) struct Intake<M> {
@@ -196,63 +192,29 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         Some(())
     }
 
+    /// What a record is, waiting for a registry that is down.
     async fn classify(&mut self, consumed: &Consumed) -> Kind<C::Message> {
         let origin = Origin {
             input: self.input,
             partition: self.shard.0,
             partitions: self.service.partitions,
         };
-        let context = Arc::clone(&self.service.context);
-        match item::open(&*context, origin, &consumed.record) {
-            Opened::Ignored => Kind::Ignored,
-            Opened::Unreadable(unreadable) => Kind::Unreadable(unreadable),
-            Opened::Framed {
-                key,
-                envelope,
-                schema,
-            } => match self.schema(schema).await {
-                Ok(schema) => item::decode(
-                    &*context,
-                    origin,
-                    consumed,
-                    &self.position.topic,
-                    (key, envelope),
-                    &schema,
-                ),
-                Err(error) => Kind::Unreadable(Unreadable {
-                    aggregate: Some(item::aggregate(self.input, &key)),
-                    reason: ParkReason::Undecodable,
-                    detail: error.to_string(),
-                }),
-            },
-        }
-    }
-
-    /// The schema, waiting for a registry that is down; an error is the registry's last word.
-    async fn schema(&mut self, id: SchemaId) -> Result<Arc<Schema>, registry::Error> {
-        let (mut unknown, mut stalled) = (0, false);
+        let service = Arc::clone(&self.service);
+        let topic = Arc::clone(&self.position.topic);
+        let mut stalled = false;
         loop {
-            match self.service.ports.registry.schema(id).await {
-                Ok(schema) => {
+            match classify(&service, origin, consumed, &topic).await {
+                Ok(kind) => {
                     if stalled {
                         self.backoff.reset();
                         self.report(Condition::Running);
                     }
-                    return Ok(schema);
+                    return kind;
                 }
-                Err(error) if error.kind == registry::ErrorKind::Retry => {
+                Err(error) => {
                     stalled = true;
                     self.stall(&error.into()).await;
                 }
-                Err(error) if error.kind == registry::ErrorKind::NotFound => {
-                    unknown += 1;
-                    if unknown >= REGISTRY_NOT_FOUND_TRIES {
-                        return Err(error);
-                    }
-                    // Sooner the adapter would only repeat what it remembers.
-                    self.service.ports.clock.sleep(REGISTRY_NOT_FOUND_TTL).await;
-                }
-                Err(error) => return Err(error),
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::envelope::Envelope;
 use crate::log::{Consumed, Record};
 use crate::partitioner::partition_of;
 use crate::registry::SchemaId;
-use crate::store::{AggregateKey, ParkReason, RecordHash};
+use crate::store::{AggregateKey, ParkReason, Place, RecordHash};
 
 /// A record of an input topic, classified.
 #[derive(Debug)]
@@ -25,6 +25,16 @@ pub(crate) struct Item<M> {
     pub(crate) record: Record,
     /// What it is to this context.
     pub(crate) kind: Kind<M>,
+}
+
+impl<M> Item<M> {
+    /// Where it stands in the shard.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            topic: self.topic.to_string(),
+            offset: self.offset,
+        }
+    }
 }
 
 /// What a record is to a context.

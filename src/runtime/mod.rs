@@ -6,11 +6,11 @@
 //! | `supervise` | leases: which shards this process runs |
 //! | `takeover` | a shard's new owner checks database and log against each other |
 //! | `intake` | steps 1-2: fetch and decode ahead of the turn |
-//! | `item` | what one record is to the context |
+//! | `item`, `classify` | what one record is to the context |
 //! | `shard` | the turn: steps 3-9 in order, and what follows a failure |
 //! | `decide` | steps 4-7 as a pure function |
 //! | `publisher` | step 10: the outbox to the log |
-//! | `feed` | wake-up of watchers after a commit |
+//! | `feed` | wake-up of watchers after a commit, and of shards by operators |
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ use crate::shard::ShardId;
 use crate::spawner::Spawner;
 use crate::store::{self, Store};
 
+mod classify;
 mod decide;
 mod feed;
 mod handover;

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `turn` | steps 3 to 9: one transaction |
 //! | `recover` | what follows a turn that did not commit |
+//! | `desk` | when to look for operators' actions, and the gauges of what is parked |
+//! | `errand` | one operator's action: replay, dry run, discard |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +28,12 @@ use crate::runtime::{Error, part};
 use crate::spawner::Task;
 use crate::store::{Acknowledged, ErrorKind, Store};
 
+mod desk;
+mod errand;
 mod recover;
 mod turn;
+
+use desk::Desk;
 
 /// Why a shard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub(crate) struct Shard<C: Context, S> {
     /// Whether turns leave the follow-up out, while a refused batch is decided one by one.
     alone: bool,
     pruned_at: Timestamp,
+    /// Operators' actions.
+    desk: Desk,
     backoff: Backoff,
     health_part: String,
 }
@@ -83,6 +91,8 @@ enum Step<M> {
     Stop,
     PublisherEnded(Error),
     Batch(Result<Vec<Item<M>>, Error>),
+    /// A look at what operators ask for.
+    Attend,
     /// A turn without messages: follow-up work, or acknowledgements to commit.
     Empty,
 }
@@ -127,6 +137,7 @@ pub(crate) async fn run<C: Context, S: Store<C>>(
     }
     // Only now: a task still at work could report again.
     let (service, id) = (Arc::clone(&shard.service), shard.grant.shard);
+    shard.clear_gauges();
     shard.intake.stop().await;
     service.forget_health(id);
     end
@@ -172,6 +183,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             follow_up: true,
             alone: false,
             pruned_at: service.ports.clock.now(),
+            desk: Desk::new(service.feed.asked()),
             backoff: BACKOFF.start(),
             health_part,
             service,
@@ -188,6 +200,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                     let items = self.fill_up(items);
                     self.process(items, stop).await
                 }
+                Step::Attend => self.attend(stop).await,
                 Step::Empty => self.process(Vec::new(), stop).await,
             };
             if let Err(halt) = done {
@@ -205,6 +218,14 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             return Step::Batch(Err(error));
         }
         let paused = self.backlog() > OUTBOX_ROWS_MAX;
+        // A long action leaves every second turn to the log.
+        if self.desk.take_turns()
+            && !paused
+            && !stop.is_cancelled()
+            && let Some(batch) = self.intake.ready()
+        {
+            return Step::Batch(batch);
+        }
         let clock = &self.service.ports.clock;
         let acknowledged = async {
             self.progress.available().await;
@@ -216,6 +237,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             biased;
             () = stop.cancelled() => Step::Stop,
             ended = publisher => Step::PublisherEnded(publisher_ended(ended)),
+            () = self.desk.due(clock), if !paused => Step::Attend,
             batch = self.intake.next(), if !paused => Step::Batch(batch),
             () = std::future::ready(()), if self.follow_up && !paused => Step::Empty,
             () = acknowledged => Step::Empty,

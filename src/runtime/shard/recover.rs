@@ -10,13 +10,13 @@ use crate::context::Context;
 use crate::health::Condition;
 use crate::runtime::intake::Intake;
 use crate::runtime::item::{Item, Kind, Unreadable};
-use crate::runtime::shard::turn::TurnError;
+use crate::runtime::shard::turn::{TurnError, Work};
 use crate::runtime::shard::{Halt, Shard, cursors};
 use crate::runtime::takeover::Position;
 use crate::store::{Cursor, Effects, Error as StoreError, ErrorKind, ParkReason, Store, Turn};
 
 /// How a batch's turns ended.
-enum Outcome {
+pub(super) enum Outcome {
     Committed,
     Refused(String),
     Resynced,
@@ -29,7 +29,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         items: Vec<Item<C::Message>>,
         stop: &CancellationToken,
     ) -> Result<(), Halt> {
-        match self.until_decided(&items, stop).await? {
+        match self.until_decided(&Work::Log(&items), stop).await? {
             Outcome::Committed | Outcome::Resynced => Ok(()),
             Outcome::Refused(detail) if items.is_empty() => {
                 self.stall(&detail, stop).await;
@@ -59,16 +59,13 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
     ) -> Result<(), Halt> {
         for item in items {
             let mut alone = [item];
-            match self.until_decided(&alone, stop).await? {
+            match self.until_decided(&Work::Log(&alone), stop).await? {
                 Outcome::Committed => {}
                 Outcome::Resynced => return Ok(()),
                 Outcome::Refused(detail) => {
-                    tracing::error!(
-                        shard = self.grant.shard.0, topic = %alone[0].topic,
-                        offset = alone[0].offset, %detail, "message parked"
-                    );
+                    self.tell_refused(&alone[0], &detail);
                     alone[0].kind = failed(&alone[0].kind, detail);
-                    match self.until_decided(&alone, stop).await? {
+                    match self.until_decided(&Work::Log(&alone), stop).await? {
                         Outcome::Committed => {}
                         Outcome::Resynced => return Ok(()),
                         Outcome::Refused(detail) => return Err(cannot_park(detail)),
@@ -79,20 +76,27 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         Ok(())
     }
 
+    pub(super) fn tell_refused(&self, item: &Item<C::Message>, detail: &str) {
+        tracing::error!(
+            shard = self.grant.shard.0, topic = %item.topic,
+            offset = item.offset, %detail, "message parked"
+        );
+    }
+
     /// One turn, repeated while the failure is one that passes.
-    async fn until_decided(
+    pub(super) async fn until_decided(
         &mut self,
-        items: &[Item<C::Message>],
+        work: &Work<'_, C::Message>,
         stop: &CancellationToken,
     ) -> Result<Outcome, Halt> {
         loop {
             if stop.is_cancelled() {
                 return Err(Halt::Shutdown);
             }
-            let error = match self.turn(items).await {
+            let error = match self.turn(work).await {
                 Ok(()) => {
                     // A turn with nothing to write commits also where no other one does.
-                    if !items.is_empty() {
+                    if !work.items().is_empty() {
                         self.backoff.reset();
                     }
                     self.report(Condition::Running);
@@ -178,7 +182,7 @@ fn positions(known: &BTreeMap<Arc<str>, i64>, committed: Vec<Cursor>) -> Vec<Pos
 }
 
 /// A message that failed alone, as an item to park.
-fn failed<M>(kind: &Kind<M>, detail: String) -> Kind<M> {
+pub(super) fn failed<M>(kind: &Kind<M>, detail: String) -> Kind<M> {
     let aggregate = match kind {
         Kind::Message { aggregate, .. } => Some(aggregate.clone()),
         Kind::Unreadable(unreadable) => unreadable.aggregate.clone(),

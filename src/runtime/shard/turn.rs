@@ -7,10 +7,13 @@ use crate::codec;
 use crate::context::Context;
 use crate::crash::{self, Point};
 use crate::limits::{INBOX_HORIZON, INBOX_PRUNE_EVERY};
-use crate::runtime::decide::{self, Questions, Refused, Scene, Tally};
+use crate::runtime::decide::{self, Decided, Questions, Refused, Scene, Tally};
 use crate::runtime::item::Item;
 use crate::runtime::shard::Shard;
-use crate::store::{Error as StoreError, ErrorKind, Published, Seen, Store, Turn};
+use crate::store::{
+    Action, ActionDone, Effects, Error as StoreError, ErrorKind, Published, Seen, Store, Target,
+    Turn,
+};
 
 /// Why a turn did not commit.
 #[derive(Debug)]
@@ -40,15 +43,64 @@ impl From<codec::Error> for TurnError {
     }
 }
 
+/// What one turn is about.
+pub(super) enum Work<'w, M> {
+    /// Records of the log, and what earlier turns left to do.
+    Log(&'w [Item<M>]),
+    /// Parked messages, decided again.
+    Replay(Replay<'w, M>),
+    /// What an operator's action comes to without a decision.
+    Note(&'w Action, &'w Effects),
+}
+
+/// A part of an operator's action.
+pub(super) struct Replay<'w, M> {
+    /// The action.
+    pub(super) action: &'w Action,
+    /// The first of the messages that it is about, in the order of parking.
+    pub(super) items: &'w [Item<M>],
+    /// Whether these are all of them.
+    pub(super) last: bool,
+}
+
+impl<'w, M> Work<'w, M> {
+    /// The messages to decide.
+    pub(super) fn items(&self) -> &'w [Item<M>] {
+        match self {
+            Self::Log(items) => items,
+            Self::Replay(replay) => replay.items,
+            Self::Note(..) => &[],
+        }
+    }
+
+    /// The action that it is a part of.
+    fn action(&self) -> Option<&'w Action> {
+        match self {
+            Self::Replay(replay) => Some(replay.action),
+            Self::Note(action, _) => Some(action),
+            Self::Log(_) => None,
+        }
+    }
+}
+
+/// A turn, decided and not yet written.
+pub(super) struct Prepared<C: Context> {
+    pub(super) state: Option<C::State>,
+    pub(super) effects: Effects,
+    tally: Tally,
+    /// Whether the context's follow-up has more to do.
+    more: bool,
+}
+
 impl<C: Context, S: Store<C>> Shard<C, S> {
     /// Steps 3 to 9, with the acknowledgements that ride along.
-    pub(super) async fn turn(&mut self, items: &[Item<C::Message>]) -> Result<(), TurnError> {
+    pub(super) async fn turn(&mut self, work: &Work<'_, C::Message>) -> Result<(), TurnError> {
         let now = self.service.ports.clock.now();
         let acknowledged = self.progress.take();
-        let committed = self.commit(items, acknowledged.clone(), now).await;
+        let committed = self.commit(work, acknowledged.clone(), now).await;
         match committed {
             Ok(tally) => {
-                self.after_commit(items, tally);
+                self.after_commit(work, tally);
                 Ok(())
             }
             Err(error) => {
@@ -63,32 +115,65 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
 
     async fn commit(
         &mut self,
-        items: &[Item<C::Message>],
+        work: &Work<'_, C::Message>,
         acknowledged: Option<Published>,
         now: Timestamp,
     ) -> Result<Tally, TurnError> {
         let service = Arc::clone(&self.service);
-        let scene = Scene {
-            context: &*service.context,
-            writer: &service.writer,
-            partitions: service.partitions,
-            now,
-            cursors: &self.cursors,
-        };
         let mut turn = service
             .store
             .begin(self.grant.shard, self.grant.epoch)
             .await?;
         crash::here(Point::TurnBegun);
-        let questions = decide::questions(scene.context, items);
-        let mut seen = ask::<C, _>(&mut turn, &questions).await?;
+        let Prepared {
+            state,
+            mut effects,
+            tally,
+            more,
+        } = self.prepare(&mut turn, work, now).await?;
+        effects.published.extend(acknowledged);
+        effects.prune_inbox_before = self.prune_before(now);
+        let steps = effects.cursors.clone();
+        let pruned = effects.prune_inbox_before.is_some();
+        let parked_changes = !effects.parked.is_empty() || !effects.unparked.is_empty();
+        let rows = turn.commit(state.as_ref(), effects).await?;
+        service.handover.offer(rows);
+        self.follow_up = more;
+        self.pruned_at = if pruned { now } else { self.pruned_at };
+        self.desk.parked_changed |= parked_changes;
+        for step in steps {
+            self.cursors.insert(step.topic.into(), step.to);
+        }
+        Ok(tally)
+    }
+
+    /// Steps 4 to 7: everything that the turn writes, with nothing written.
+    pub(super) async fn prepare(
+        &mut self,
+        turn: &mut S::Turn<'_>,
+        work: &Work<'_, C::Message>,
+        now: Timestamp,
+    ) -> Result<Prepared<C>, TurnError> {
+        let scene = Scene {
+            context: &*self.service.context,
+            writer: &self.service.writer,
+            partitions: self.service.partitions,
+            now,
+            cursors: &self.cursors,
+        };
+        let items = work.items();
+        let mut seen = ask::<C, _>(turn, &decide::questions(scene.context, items)).await?;
+        if let Some(Target::Aggregate(aggregate)) = work.action().map(|action| &action.target) {
+            // These are its first messages: nothing stands before them.
+            seen.parked.remove(aggregate);
+        }
         let concerned = decide::concerned(items, &seen);
         let mut state = if concerned.is_empty() && (self.alone || !self.follow_up) {
             None
         } else {
             Some(turn.load(&concerned).await?)
         };
-        let mut decided = decide::decide(&scene, items, &mut seen, state.as_mut())?;
+        let mut decided = decide_work(&scene, work, &mut seen, state.as_mut())?;
         let mut more = self.follow_up;
         match state.as_mut() {
             Some(_) if self.alone => more = true,
@@ -102,27 +187,27 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         }
         let mut effects = decided.effects;
         effects.outbox = decide::outbox(&scene, &decided.outgoing)?;
-        effects.published.extend(acknowledged);
-        effects.prune_inbox_before = self.prune_before(now);
-        let steps = effects.cursors.clone();
-        let pruned = effects.prune_inbox_before.is_some();
-        let rows = turn.commit(state.as_ref(), effects).await?;
-        service.handover.offer(rows);
-        self.follow_up = more;
-        self.pruned_at = if pruned { now } else { self.pruned_at };
-        for step in steps {
-            self.cursors.insert(step.topic.into(), step.to);
-        }
-        Ok(decided.tally)
+        Ok(Prepared {
+            state,
+            effects,
+            tally: decided.tally,
+            more,
+        })
     }
 
     /// What waits for a known commit: watchers, counters, and a word to the operator. The tables
     /// hold which messages those were.
-    fn after_commit(&self, items: &[Item<C::Message>], tally: Tally) {
-        self.service.feed.publish(decide::keys(items));
+    fn after_commit(&self, work: &Work<'_, C::Message>, tally: Tally) {
         let source = self.service.context.source();
         let shard = self.grant.shard.to_string();
+        let action = work.action().map(|action| action.id.as_str());
+        let keys = decide::keys(work.items());
+        self.service.feed.publish(keys.chain(action));
         metrics::counter!("turns_total", "source" => source, "shard" => shard.clone()).increment(1);
+        let counter = match work {
+            Work::Replay(_) => "replayed_messages_total",
+            Work::Log(_) | Work::Note(..) => "messages_total",
+        };
         for (outcome, count) in [
             ("applied", tally.applied),
             ("duplicate", tally.duplicate),
@@ -130,8 +215,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             ("ignored", tally.ignored),
             ("parked", tally.parked),
         ] {
-            metrics::counter!("messages_total", "source" => source, "outcome" => outcome)
-                .increment(count);
+            metrics::counter!(counter, "source" => source, "outcome" => outcome).increment(count);
         }
         if tally.parked > 0 {
             let count = tally.parked;
@@ -153,7 +237,10 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let published = self.progress.take()?;
         self.follow_up = false;
         let now = self.service.ports.clock.now();
-        match self.commit(&[], Some(published.clone()), now).await {
+        match self
+            .commit(&Work::Log(&[]), Some(published.clone()), now)
+            .await
+        {
             Ok(_) => None,
             Err(TurnError::Store(error)) => {
                 tracing::warn!(%error, "acknowledged outbox rows stay for now");
@@ -170,6 +257,29 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
 
     fn prune_before(&self, now: Timestamp) -> Option<Timestamp> {
         (now.since(self.pruned_at) >= INBOX_PRUNE_EVERY).then(|| now.minus(INBOX_HORIZON))
+    }
+}
+
+/// Decides what a turn is about.
+fn decide_work<C: Context>(
+    scene: &Scene<'_, C>,
+    work: &Work<'_, C::Message>,
+    seen: &mut Seen,
+    state: Option<&mut C::State>,
+) -> Result<Decided<C::Event>, Refused> {
+    match work {
+        Work::Log(items) => decide::decide(scene, items, seen, state),
+        Work::Note(_, effects) => Ok(Decided::of((*effects).clone())),
+        Work::Replay(replay) => {
+            let replayed = decide::replay(scene, replay.items, seen, state)?;
+            let mut decided = replayed.decided;
+            decided.effects.done.push(ActionDone {
+                id: replay.action.id.clone(),
+                outcomes: replayed.outcomes,
+                at: (replay.last || replayed.stuck).then_some(scene.now),
+            });
+            Ok(decided)
+        }
     }
 }
 
