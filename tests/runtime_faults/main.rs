@@ -10,6 +10,7 @@
 mod crash;
 mod health;
 mod ownership;
+mod parked;
 mod start;
 mod store;
 #[path = "../common/wait.rs"]

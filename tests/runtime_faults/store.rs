@@ -147,7 +147,9 @@ impl<T: Turn<Counter>> Turn<Counter> for FaultyTurn<T> {
         state: Option<&Counters>,
         effects: Effects,
     ) -> Result<Vec<OutboxRow>, Error> {
-        let writes = !effects.cursors.is_empty() || !effects.published.is_empty();
+        let writes = !effects.cursors.is_empty()
+            || !effects.published.is_empty()
+            || !effects.done.is_empty();
         let fault = if writes {
             self.faults.commits.lock().unwrap().pop_front()
         } else {

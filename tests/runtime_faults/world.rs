@@ -105,10 +105,11 @@ impl Lease for Holder {
 pub(crate) struct World<S> {
     pub(crate) partitions: i32,
     pub(crate) log: Arc<MemoryLog>,
-    registry: Arc<MemoryRegistry>,
+    pub(crate) registry: Arc<MemoryRegistry>,
     pub(crate) store: Arc<S>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) health: Health,
+    pub(crate) feed: Feed,
     writer: Writer,
     sent: usize,
 }
@@ -134,6 +135,7 @@ impl<S: Store<Counter>> World<S> {
             store: Arc::new(store),
             leases: Arc::default(),
             health: Health::new(),
+            feed: Feed::new(),
             writer,
             sent: 0,
         }
@@ -162,7 +164,7 @@ impl<S: Store<Counter>> World<S> {
                 partitions,
                 binding: Binding::Register,
             },
-            Feed::new(),
+            self.feed.clone(),
             self.health.clone(),
             shutdown.clone(),
         );
