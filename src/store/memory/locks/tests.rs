@@ -194,3 +194,15 @@ fn nobody_gives_up_a_transaction_that_the_database_is_committing() {
     assert_eq!(given.until(waiter, "a"), given.now + LOCK);
     assert_eq!(given.arrive(committing), Ok(()));
 }
+
+#[test]
+fn a_waiter_that_goes_away_is_nobodys_holder() {
+    let mut given = given();
+    let [holder, gone, waiter] = given.begin();
+    given.ask(holder, "a").unwrap();
+    given.ask(gone, "a").unwrap();
+    given.ask(waiter, "a").unwrap();
+    given.end(gone);
+    given.end(holder);
+    assert_eq!(given.ask(waiter, "a"), Ok(true));
+}
