@@ -5,7 +5,7 @@
 //! | [`domain`] | the rules of stock; pure |
 //! | [`context`], [`wire`] | the domain as the messaging runtime sees it; its events on the wire |
 //! | [`store`] | the stock book's tables, what a turn loads of them, the port for reading them |
-//! | [`service`] | the gRPC queries |
+//! | [`service`] | the gRPC queries; what operators call is in the crate `operations` |
 //! | [`limits`] | how much one turn looks at |
 //! | `wiring` | which adapters stand behind the ports |
 
@@ -13,11 +13,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
+use contracts::source;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
 use messaging::server;
+use operations::Desk;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::InventoryContext;
@@ -68,7 +70,11 @@ pub async fn run(
         store,
         queries,
     } = wiring::open(&args).await?;
-    let mut routes = server::routes(&health, &[SERVICE_NAME], &[contracts::FILE_DESCRIPTOR_SET])?;
+    let feed = Feed::new();
+    let desk = Desk::new(source::INVENTORY, store.clone(), &ports, feed.clone());
+    let services = [SERVICE_NAME, operations::SERVICE_NAME];
+    let mut routes = server::routes(&health, &services, &[contracts::FILE_DESCRIPTOR_SET])?;
+    routes.add_service(desk.into_service());
     routes.add_service(
         StockQueryServiceServer::new(StockQueries::new(queries))
             .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),
@@ -82,7 +88,7 @@ pub async fn run(
         Arc::clone(&store),
         ports,
         options,
-        Feed::new(),
+        feed,
         health,
         shutdown.clone(),
     );

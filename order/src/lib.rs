@@ -5,7 +5,7 @@
 //! | [`domain`] | the transition table; pure |
 //! | [`context`] | the domain as the messaging runtime sees it |
 //! | [`store`] | the order tables, and the port for reading them |
-//! | [`service`] | the gRPC queries |
+//! | [`service`] | the gRPC queries; what operators call is in the crate `operations` |
 //! | `wiring` | which adapters stand behind the ports |
 
 pub mod context;
@@ -19,11 +19,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
+use contracts::source;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
 use messaging::server;
+use operations::Desk;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::OrderContext;
@@ -68,7 +70,10 @@ pub async fn run(
     } = wiring::open(&args).await?;
     let feed = Feed::new();
     let service = OrderQueries::new(queries, feed.clone(), Arc::clone(&ports.clock));
-    let mut routes = server::routes(&health, &[SERVICE_NAME], &[contracts::FILE_DESCRIPTOR_SET])?;
+    let desk = Desk::new(source::ORDER, store.clone(), &ports, feed.clone());
+    let services = [SERVICE_NAME, operations::SERVICE_NAME];
+    let mut routes = server::routes(&health, &services, &[contracts::FILE_DESCRIPTOR_SET])?;
+    routes.add_service(desk.into_service());
     routes.add_service(
         OrderQueryServiceServer::new(service)
             .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),
