@@ -61,6 +61,11 @@ impl Hands {
         let span = i64::try_from(span.as_millis()).unwrap();
         self.0.fetch_add(span, Ordering::Relaxed);
     }
+
+    fn set_back(&self, span: Duration) {
+        let span = i64::try_from(span.as_millis()).unwrap();
+        self.0.fetch_sub(span, Ordering::Relaxed);
+    }
 }
 
 #[async_trait]
@@ -95,6 +100,31 @@ async fn a_silent_holders_shards_are_taken_over_after_the_lease_time() {
     hands.advance(Duration::from_millis(1));
     assert_eq!(second.acquire(4).await.unwrap().len(), 4);
     assert_eq!(first.renew(&all).await.unwrap().lost, all);
+}
+
+#[tokio::test]
+async fn a_grant_whose_answer_was_lost_ends_with_the_lease_time() {
+    let (lease, hands) = memory_lease();
+    drop(lease.acquire(4).await.unwrap());
+    for _ in 0..4 {
+        // Alive, and it knows of nothing.
+        assert_eq!(lease.acquire(4).await.unwrap(), []);
+        lease.renew(&[]).await.unwrap();
+        hands.advance(LEASE_TIME / 4);
+    }
+    assert_eq!(lease.acquire(4).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_keep_a_silent_holder_alive() {
+    let (first, hands) = memory_lease();
+    let second = first.another();
+    hands.advance(LEASE_TIME * 400);
+    assert_eq!(first.acquire(4).await.unwrap().len(), 4);
+    hands.set_back(LEASE_TIME * 360);
+    assert_eq!(second.acquire(4).await.unwrap(), []);
+    hands.advance(LEASE_TIME);
+    assert_eq!(second.acquire(4).await.unwrap().len(), 4);
 }
 
 #[tokio::test]

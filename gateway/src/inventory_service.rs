@@ -13,7 +13,7 @@ use crate::queries::StockQueries;
 use crate::{limits, request};
 
 /// The public inventory service.
-pub(crate) struct Inventory {
+pub struct Inventory {
     pub(crate) commands: Commands,
     pub(crate) queries: StockQueries,
 }

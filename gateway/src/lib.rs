@@ -15,8 +15,10 @@
 //! | `preparation` | topics and schemas, in the background |
 //! | `wiring` | the adapters |
 
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use contracts::proto::inventory_service_server::InventoryServiceServer;
@@ -28,7 +30,7 @@ use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
 use messaging::log::Log;
 use messaging::log::appender::Appender;
-use messaging::message::Binding;
+use messaging::message::{Binding, Writer};
 use messaging::registry::SchemaRegistry;
 use messaging::server;
 use messaging::spawner::Spawner;
@@ -38,8 +40,8 @@ use tonic::service::RoutesBuilder;
 use tonic::transport::Channel;
 
 use crate::commands::Commands;
-use crate::inventory_service::Inventory;
-use crate::order_service::Orders;
+pub use crate::inventory_service::Inventory;
+pub use crate::order_service::Orders;
 use crate::placing::Placing;
 use crate::preparation::Preparation;
 use crate::queries::{OrderQueries, StockQueries};
@@ -179,31 +181,64 @@ pub async fn serve(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let preparation = Preparation {
-        log: Arc::clone(&ports.log),
-        registry: Arc::clone(&ports.registry),
-        clock: Arc::clone(&ports.clock),
-        ids: Arc::clone(&ports.ids),
-        partitions: options.partitions,
-        binding: options.binding,
-        health: health.clone(),
-    };
-    preparation.announce();
-    let (writable, written) = watch::channel(None);
-    let routes = routes(&ports, options.partitions, written, &health, &shutdown)?;
+    let Gateway {
+        orders,
+        inventory,
+        preparing,
+    } = Gateway::new(&ports, options, &health, &shutdown);
+    let routes = routes(orders, inventory, &health)?;
     tokio::select! {
         served = server::serve_grpc(listener, routes, shutdown) => Ok(served?),
-        never = preparation.run(writable) => match never {},
+        never = preparing => match never {},
     }
 }
 
-fn routes(
+/// The gateway without its server: the services themselves, callable like any function.
+pub struct Gateway {
+    /// `shop.v1.OrderService`.
+    pub orders: Orders,
+    /// `shop.v1.InventoryService`.
+    pub inventory: Inventory,
+    /// Keeps topics and schemas prepared; commands wait until it has run that far.
+    pub preparing: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+}
+
+impl Gateway {
+    /// The services over `ports`, whose waits end at `shutdown`; `health` tells how far the
+    /// preparation is.
+    #[must_use]
+    pub fn new(
+        ports: &Ports,
+        options: Options,
+        health: &Health,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let preparation = Preparation {
+            log: Arc::clone(&ports.log),
+            registry: Arc::clone(&ports.registry),
+            clock: Arc::clone(&ports.clock),
+            ids: Arc::clone(&ports.ids),
+            partitions: options.partitions,
+            binding: options.binding,
+            health: health.clone(),
+        };
+        preparation.announce();
+        let (writable, written) = watch::channel(None);
+        let (orders, inventory) = services(ports, options.partitions, written, shutdown);
+        Self {
+            orders,
+            inventory,
+            preparing: Box::pin(async move { preparation.run(writable).await }),
+        }
+    }
+}
+
+fn services(
     ports: &Ports,
     partitions: i32,
-    writable: watch::Receiver<Option<Arc<messaging::message::Writer>>>,
-    health: &Health,
+    writable: watch::Receiver<Option<Arc<Writer>>>,
     shutdown: &CancellationToken,
-) -> Result<RoutesBuilder, Error> {
+) -> (Orders, Inventory) {
     let appender = |topic| {
         let log = Arc::clone(&ports.log);
         let appender = Appender::new(log, topic, partitions, ports.spawner.as_ref());
@@ -232,6 +267,10 @@ fn routes(
         commands,
         queries: StockQueries::new(ports.inventory.clone()),
     };
+    (orders, inventory)
+}
+
+fn routes(orders: Orders, inventory: Inventory, health: &Health) -> Result<RoutesBuilder, Error> {
     let mut routes = server::routes(health, &SERVICES, &[contracts::FILE_DESCRIPTOR_SET])?;
     routes
         .add_service(OrderServiceServer::new(orders).max_decoding_message_size(REQUEST_BYTES_MAX))

@@ -20,7 +20,7 @@ use crate::queries::{self, OrderQueries};
 use crate::request;
 
 /// The public order service.
-pub(crate) struct Orders {
+pub struct Orders {
     pub(crate) placing: Arc<Placing>,
     pub(crate) commands: Commands,
     pub(crate) queries: OrderQueries,

@@ -170,6 +170,7 @@ async fn publish(
         let writer = schemas.borrow_and_update().clone();
         writable.send_replace(writer.filter(|_| ready));
         let changed = tokio::select! {
+            biased;
             changed = topics.changed() => changed,
             changed = schemas.changed() => changed,
         };

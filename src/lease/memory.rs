@@ -36,9 +36,13 @@ struct State {
 }
 
 /// A shard's last grant, ended or not.
+#[derive(Default)]
 struct Shard {
     epoch: Epoch,
     holder: Option<u64>,
+    /// When it was granted or last renewed. Its holder may be alive and not know of it: the answer
+    /// to an acquisition can be lost.
+    renewed: Timestamp,
 }
 
 impl MemoryLease {
@@ -73,18 +77,25 @@ impl Table {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that `holder` is alive and ends the grants of those not heard of for the lease time.
-    fn heartbeat(&self, holder: u64) -> MutexGuard<'_, State> {
+    /// Notes that `holder` is alive, forgets the holders not heard of for the lease time, and ends
+    /// the grants not renewed for as long.
+    fn heartbeat(&self, holder: u64) -> (Timestamp, MutexGuard<'_, State>) {
         let now = self.clock.now();
+        // A clock that was set back: without the first line, whatever was seen last before that
+        // would stay until the clock has come so far again.
+        let expired = |seen: &mut Timestamp| {
+            *seen = now.min(*seen);
+            now.since(*seen) >= self.lease_time
+        };
         let mut state = self.state();
         state.alive.insert(holder, now);
-        let expired = |seen: &Timestamp| now.since(*seen) >= self.lease_time;
         state.alive.retain(|_, seen| !expired(seen));
-        let State { alive, shards, .. } = &mut *state;
-        for shard in shards.values_mut() {
-            shard.holder = shard.holder.filter(|holder| alive.contains_key(holder));
+        for shard in state.shards.values_mut() {
+            if expired(&mut shard.renewed) {
+                shard.holder = None;
+            }
         }
-        state
+        (now, state)
     }
 }
 
@@ -109,18 +120,16 @@ impl State {
 #[async_trait]
 impl Lease for MemoryLease {
     async fn acquire(&self, partitions: i32) -> Result<Vec<Grant>, Error> {
-        let mut state = self.table.heartbeat(self.holder);
+        let (now, mut state) = self.table.heartbeat(self.holder);
         state.partitions = partitions;
         let mut room = state.fair_share().saturating_sub(state.count(self.holder));
         let mut grants = Vec::new();
         for shard in (0..partitions).map(ShardId) {
-            let entry = state.shards.entry(shard).or_insert(Shard {
-                epoch: Epoch::default(),
-                holder: None,
-            });
+            let entry = state.shards.entry(shard).or_default();
             if room > 0 && entry.holder.is_none() {
                 entry.epoch = entry.epoch.next();
                 entry.holder = Some(self.holder);
+                entry.renewed = now;
                 grants.push(Grant {
                     shard,
                     epoch: entry.epoch,
@@ -132,10 +141,15 @@ impl Lease for MemoryLease {
     }
 
     async fn renew(&self, held: &[Grant]) -> Result<Renewal, Error> {
-        let state = self.table.heartbeat(self.holder);
+        let (now, mut state) = self.table.heartbeat(self.holder);
         let (kept, lost): (Vec<Grant>, Vec<Grant>) = held
             .iter()
             .partition(|grant| state.holds(self.holder, grant));
+        for grant in &kept {
+            if let Some(shard) = state.shards.get_mut(&grant.shard) {
+                shard.renewed = now;
+            }
+        }
         let surplus = kept.len().saturating_sub(state.fair_share());
         let surrender = kept.iter().rev().take(surplus).copied().collect();
         Ok(Renewal {

@@ -19,7 +19,7 @@ use crate::runtime::startup::{check_topics, may_pass};
 use crate::runtime::takeover::{Position, check_position, check_published};
 use crate::shard::ShardId;
 use crate::spawner::Task;
-use crate::store::Store;
+use crate::store::{Claimed, Store};
 
 /// The health part of the lease and of what every process checks.
 const PART: &str = "ownership";
@@ -244,6 +244,22 @@ async fn take_over<C: Context, S: Store<C>>(
     grant: Grant,
 ) -> Result<Takeover, Error> {
     let claimed = service.store.claim(grant.shard, grant.epoch).await?;
+    match check_claimed(service, grant, claimed).await {
+        Err(error) if !may_pass(&error) => {
+            // What the claim read is old by now if somebody else has claimed the shard meanwhile
+            // and gone on: then the verdict compares an old database with a new log.
+            drop(service.store.begin(grant.shard, grant.epoch).await?);
+            Err(error)
+        }
+        checked => checked,
+    }
+}
+
+async fn check_claimed<C: Context, S: Store<C>>(
+    service: &Service<C, S>,
+    grant: Grant,
+    claimed: Claimed,
+) -> Result<Takeover, Error> {
     let log = &service.ports.log;
     let mut positions = Vec::new();
     for input in service.context.inputs() {

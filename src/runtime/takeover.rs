@@ -69,17 +69,13 @@ pub(crate) async fn check_position(
     let Some(expected) = position.last.filter(|_| before >= bounds.first) else {
         return Ok(());
     };
-    match log
-        .read(topic, partition, before, AT_ONCE)
-        .await?
-        .records
-        .first()
-    {
-        Some(found) if found.offset == before && hash(&found.record) == expected => Ok(()),
-        Some(found) if found.offset == before => lost(format!(
+    let batch = log.read(topic, partition, before, AT_ONCE).await?;
+    match batch.records.iter().find(|found| found.offset == before) {
+        Some(found) if hash(&found.record) == expected => Ok(()),
+        Some(_) => lost(format!(
             "offset {before} holds another record than the one that was read"
         )),
-        _ => lost(format!("offset {before} was read and is gone")),
+        None => lost(format!("offset {before} was read and is gone")),
     }
 }
 

@@ -8,3 +8,21 @@
 )]
 
 mod check;
+mod client;
+mod counts;
+mod databases;
+mod dice;
+mod edge;
+mod end;
+mod events;
+mod fleet;
+mod memory;
+mod plan;
+mod ports;
+mod process;
+mod run;
+mod seeds;
+mod slot;
+mod trace;
+mod weather;
+mod world;

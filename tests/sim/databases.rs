@@ -1,0 +1,47 @@
+//! The two services' databases, whatever they are made of.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use inventory::context::InventoryContext;
+use inventory::domain::reservation::Reservation;
+use inventory::domain::stock::Stock;
+use messaging::store::{Checkpoint, Error};
+use order::context::OrderContext;
+use order::domain::Order;
+
+use crate::ports::store::Backend;
+
+/// One of the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    Order,
+    Inventory,
+}
+
+/// The databases of one run.
+pub(crate) trait Databases: Send + Sync + 'static {
+    type Order: Backend<OrderContext>;
+    type Inventory: Backend<InventoryContext>;
+
+    /// Order's, for one process.
+    fn order(&self) -> impl Future<Output = Result<Arc<Self::Order>, Error>> + Send;
+
+    /// Inventory's, for one process.
+    fn inventory(&self) -> impl Future<Output = Result<Arc<Self::Inventory>, Error>> + Send;
+
+    /// How far a service has come.
+    fn checkpoint(&self, side: Side) -> impl Future<Output = Result<Checkpoint, Error>> + Send;
+
+    /// Everything that the two services hold.
+    fn rows(&self) -> impl Future<Output = Result<Rows, Error>> + Send;
+}
+
+/// The contexts' own rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) orders: BTreeMap<String, Order>,
+    pub(crate) reservations: BTreeMap<String, Reservation>,
+    pub(crate) stock: BTreeMap<String, Stock>,
+}

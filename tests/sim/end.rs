@@ -1,0 +1,85 @@
+//! What must hold when everything has come to rest.
+
+use contracts::topics;
+use inventory::domain::reservation;
+use order::domain::Status;
+
+use crate::client::Sent;
+use crate::databases::{Databases, Rows, Side};
+use crate::edge::Outcome;
+use crate::plan::Request;
+use crate::world::{Violation, World};
+
+/// What is left to do: F2 for the outbox, F3 for the cursors.
+pub(crate) async fn left<D: Databases>(world: &World, databases: &D) -> Vec<Violation> {
+    let mut left = Vec::new();
+    for (side, inputs) in [
+        (
+            Side::Order,
+            [topics::ORDER_COMMANDS, topics::INVENTORY_EVENTS],
+        ),
+        (
+            Side::Inventory,
+            [topics::ORDER_EVENTS, topics::INVENTORY_COMMANDS],
+        ),
+    ] {
+        let Ok(shards) = databases.checkpoint(side).await else {
+            left.push(violation("F3", format!("{side:?} does not answer")));
+            continue;
+        };
+        for (shard, topic) in
+            (0..world.partitions).flat_map(|shard| inputs.map(|topic| (shard, topic)))
+        {
+            let found = shards.iter().find(|found| found.shard.0 == shard);
+            let cursors = found.map_or(&[][..], |found| &found.cursors);
+            let cursor = cursors.iter().find(|cursor| cursor.topic == topic);
+            let next = cursor.map_or(0, |cursor| cursor.next_offset);
+            let end = world.end_of(topic, shard);
+            if next != end {
+                left.push(violation(
+                    "F3",
+                    format!("{side:?} {topic}/{shard}: {next} of {end}"),
+                ));
+            }
+        }
+        let rows: i64 = shards.iter().map(|shard| shard.outbox_rows).sum();
+        if rows > 0 {
+            left.push(violation(
+                "F2",
+                format!("{side:?}: {rows} rows in the outbox"),
+            ));
+        }
+    }
+    left
+}
+
+/// What clients were told against what became of it, and the services against each other.
+pub(crate) fn check(sent: &[Sent], rows: &Rows) -> Result<(), Violation> {
+    for sent in sent {
+        if let Request::Place(place) = &sent.request {
+            let order_id = &place.order.as_ref().unwrap().order_id;
+            let known = rows.orders.contains_key(order_id);
+            if sent.outcome == Outcome::Ok && !known {
+                return Err(violation(
+                    "F1",
+                    format!("{order_id} was accepted and is not there"),
+                ));
+            }
+        }
+    }
+    for (order_id, order) in &rows.orders {
+        let held = rows
+            .reservations
+            .get(order_id)
+            .is_some_and(|found| found.status == reservation::Status::Held);
+        if (order.status == Status::Reserved) != held {
+            let found = rows.reservations.get(order_id);
+            return Err(violation("F5", format!("{order:?} against {found:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn violation(invariant: &'static str, detail: String) -> Violation {
+    Violation { invariant, detail }
+}

@@ -1,0 +1,162 @@
+//! What happens to the world, at its time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use messaging::envelope::Envelope;
+use messaging::log::{Log, Record};
+use messaging::partitioner::partition_of;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::fleet::Fleet;
+use crate::plan::{Event, Garbage, Plan};
+use crate::ports::uuid;
+use crate::weather::Weather;
+use crate::world::World;
+
+/// Lets everything happen that the plan names, until its faults are over.
+pub(crate) async fn happen(world: &Arc<World>, fleet: &Fleet, plan: &Plan) {
+    let started = Instant::now();
+    let mut later = JoinSet::new();
+    world.set_weather(plan.weather);
+    for (at, event) in &plan.events {
+        tokio::time::sleep_until(started + *at).await;
+        world.trace.note("world", format_args!("{event:?}"));
+        happens(world, fleet, event, &mut later).await;
+    }
+    tokio::time::sleep_until(started + plan.faults_for).await;
+    later.shutdown().await;
+}
+
+/// Ends all faults, and waits until those under way are over.
+pub(crate) async fn heal(world: &Arc<World>, fleet: &Fleet) {
+    world.trace.note("world", format_args!("HEALS"));
+    world.set_weather(Weather::calm());
+    world.set_log_down(false);
+    for slot in &fleet.slots {
+        let processes = slot.processes();
+        let (newest, twins) = processes
+            .split_last()
+            .map_or((None, &[][..]), |(n, t)| (Some(n), t));
+        twins.iter().for_each(|twin| twin.crash("twin"));
+        if let Some(newest) = newest {
+            newest.destine(None);
+        }
+    }
+    let paused = fleet.processes();
+    let paused = paused.iter().filter_map(|process| process.paused_until());
+    let over = paused
+        .max()
+        .unwrap_or(Instant::now())
+        .max(world.late_until());
+    tokio::time::sleep_until(over).await;
+}
+
+async fn happens(world: &Arc<World>, fleet: &Fleet, event: &Event, later: &mut JoinSet<()>) {
+    match event {
+        Event::Fate { slot, fate } => {
+            if let Some(process) = fleet.slots[*slot].process() {
+                process.destine(Some(*fate));
+            }
+        }
+        Event::Restart { slot } => {
+            world.count(|counts| counts.shutdowns += 1);
+            fleet.slots[*slot].shut_down();
+        }
+        Event::Twin { slot, for_ } => {
+            let Some(first) = fleet.slots[*slot].process() else {
+                return;
+            };
+            world.count(|counts| counts.twins += 1);
+            fleet.slots[*slot].launch();
+            let for_ = *for_;
+            later.spawn(async move {
+                tokio::time::sleep(for_).await;
+                first.crash("twin");
+            });
+        }
+        Event::ClockJump { slot, by_ms } => {
+            if let Some(process) = fleet.slots[*slot].process() {
+                world.count(|counts| counts.clock_jumps += 1);
+                process.skew.fetch_add(*by_ms, Ordering::SeqCst);
+            }
+        }
+        Event::LeaseClockJump { by_ms } => {
+            world.count(|counts| counts.clock_jumps += 1);
+            world.lease_skew.fetch_add(*by_ms, Ordering::SeqCst);
+        }
+        Event::LogDown { for_ } => down(world, *for_, later),
+        Event::Gap {
+            topic,
+            partition,
+            count,
+        } => {
+            if exists(world, topic).await {
+                world.count(|counts| counts.fault("gap"));
+                world.log.leave_gap(topic, *partition, *count);
+            }
+        }
+        Event::Garbage { topic, garbage } => {
+            if exists(world, topic).await {
+                world.count(|counts| counts.fault("garbage"));
+                write(world, topic, *garbage).await;
+            }
+        }
+    }
+}
+
+fn down(world: &Arc<World>, for_: Duration, later: &mut JoinSet<()>) {
+    world.count(|counts| counts.fault("log down"));
+    world.set_log_down(true);
+    let world = Arc::clone(world);
+    later.spawn(async move {
+        tokio::time::sleep(for_).await;
+        world.set_log_down(false);
+    });
+}
+
+async fn exists(world: &World, topic: &str) -> bool {
+    matches!(world.log.partitions(topic).await, Ok(Some(_)))
+}
+
+/// Writes a record that no program of the store would write; its key is nobody's.
+async fn write(world: &World, topic: &str, garbage: Garbage) {
+    let id = world.dice(uuid).to_string();
+    let key = format!("FOREIGN_{}", &id[..8]);
+    let home = partition_of(key.as_bytes(), world.partitions);
+    let known = match topic {
+        contracts::topics::ORDER_COMMANDS => "shop.order.PlaceOrder",
+        contracts::topics::ORDER_EVENTS => "shop.order.OrderPlaced",
+        contracts::topics::INVENTORY_COMMANDS => "shop.inventory.ReceiveStock",
+        contracts::topics::INVENTORY_EVENTS => "shop.inventory.StockReserved",
+        _ => "shop.inventory.StockReceived",
+    };
+    let envelope = Envelope::command(id, known, "/foreign", &key, world.now());
+    let framed = |schema: u32| {
+        let mut framed = vec![0];
+        framed.extend(schema.to_be_bytes());
+        framed.extend(b"what is this");
+        Bytes::from(framed)
+    };
+    let mut record = Record {
+        key: Some(Bytes::from(key.into_bytes())),
+        value: Some(framed(1)),
+        headers: envelope.to_headers(),
+        timestamp: world.now(),
+    };
+    let mut partition = home;
+    match garbage {
+        Garbage::NoKey => record.key = None,
+        Garbage::NoFrame => record.value = Some(Bytes::from_static(b"\x07nothing")),
+        Garbage::UnknownSchema => record.value = Some(framed(99_999)),
+        Garbage::WrongPartition => partition = (home + 1) % world.partitions,
+        Garbage::NoEnvelope => record.headers.clear(),
+    }
+    // The log is never down for whoever writes garbage.
+    let _ = world
+        .append("foreign", topic, partition, vec![record])
+        .await;
+}

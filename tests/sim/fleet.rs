@@ -1,0 +1,243 @@
+//! All programs of a run: two instances of each service, the gateways, their leases.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use inventory::context::InventoryContext;
+use messaging::clock::{Clock, Timestamp};
+use messaging::context::Context;
+use messaging::health::{Condition, Health};
+use messaging::lease::memory::MemoryLease;
+use messaging::message::Binding;
+use messaging::runtime::{self, Error, Feed, Options};
+use messaging::store;
+use order::context::OrderContext;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::databases::Databases;
+use crate::edge::Edge;
+use crate::plan::{LEASE_TIME, Plan};
+use crate::ports::store::{Backend, SimStore};
+use crate::ports::{SimLease, ports};
+use crate::process::Process;
+use crate::slot::{Program, Slot};
+use crate::world::World;
+
+/// The programs of a run.
+pub(crate) struct Fleet {
+    pub(crate) slots: Vec<Arc<Slot>>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) told: Arc<Told>,
+    stop: CancellationToken,
+    keepers: JoinSet<()>,
+}
+
+/// What the programs tell about themselves.
+#[derive(Default)]
+pub(crate) struct Told {
+    healths: Mutex<Vec<(Arc<Process>, Health)>>,
+    refusals: Mutex<Vec<(String, Error)>>,
+}
+
+impl Fleet {
+    /// Starts everything that the plan names.
+    pub(crate) fn start<D: Databases>(world: &Arc<World>, plan: &Plan, databases: &Arc<D>) -> Self {
+        let mut fleet = Self {
+            slots: Vec::new(),
+            edges: Vec::new(),
+            told: Arc::default(),
+            stop: CancellationToken::new(),
+            keepers: JoinSet::new(),
+        };
+        let (orders, stock) = (lease(world), lease(world));
+        for number in 0..plan.instances {
+            let program = fleet.order(plan.partitions, orders.another(), databases);
+            fleet.add(world, &format!("order-{number}"), program);
+        }
+        for number in 0..plan.instances {
+            let program = fleet.inventory(plan.partitions, stock.another(), databases);
+            fleet.add(world, &format!("inventory-{number}"), program);
+        }
+        for number in 0..plan.gateways {
+            let edge = Edge::default();
+            let program = edge.program(plan.partitions);
+            fleet.edges.push(edge);
+            fleet.add(world, &format!("gateway-{number}"), program);
+        }
+        fleet
+    }
+
+    fn add(&mut self, world: &Arc<World>, name: &str, program: Program) {
+        let slot = Slot::new(name, world, program);
+        self.slots.push(Arc::clone(&slot));
+        self.keepers.spawn(slot.keep(self.stop.clone()));
+    }
+
+    fn order<D: Databases>(
+        &self,
+        partitions: i32,
+        leases: MemoryLease,
+        databases: &Arc<D>,
+    ) -> Program {
+        let (told, databases) = (Arc::clone(&self.told), Arc::clone(databases));
+        Box::new(move |process, shutdown| {
+            let service = Service {
+                process: Arc::clone(process),
+                partitions,
+                lease: SimLease::new(process, leases.another()),
+                told: Arc::clone(&told),
+                shutdown,
+            };
+            let databases = Arc::clone(&databases);
+            Box::pin(async move {
+                let opened = databases.order().await;
+                service.run(OrderContext, opened).await;
+            })
+        })
+    }
+
+    fn inventory<D: Databases>(
+        &self,
+        partitions: i32,
+        leases: MemoryLease,
+        databases: &Arc<D>,
+    ) -> Program {
+        let (told, databases) = (Arc::clone(&self.told), Arc::clone(databases));
+        Box::new(move |process, shutdown| {
+            let service = Service {
+                process: Arc::clone(process),
+                partitions,
+                lease: SimLease::new(process, leases.another()),
+                told: Arc::clone(&told),
+                shutdown,
+            };
+            let databases = Arc::clone(&databases);
+            Box::pin(async move {
+                let opened = databases.inventory().await;
+                service.run(InventoryContext::default(), opened).await;
+            })
+        })
+    }
+
+    /// Every process that is alive.
+    pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
+        self.slots
+            .iter()
+            .flat_map(|slot| slot.processes())
+            .collect()
+    }
+}
+
+/// One incarnation of a service.
+struct Service {
+    process: Arc<Process>,
+    partitions: i32,
+    lease: SimLease,
+    told: Arc<Told>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    async fn run<C: Context, S: Backend<C>>(
+        self,
+        context: C,
+        opened: Result<Arc<S>, store::Error>,
+    ) {
+        let Self {
+            process,
+            partitions,
+            lease,
+            told,
+            shutdown,
+        } = self;
+        let store = match opened {
+            Ok(store) => store,
+            Err(error) => return process.note(format_args!("cannot open: {error}")),
+        };
+        let health = Health::new();
+        told.add(&process, health.clone());
+        let options = Options {
+            partitions,
+            binding: Binding::Register,
+        };
+        let ended = runtime::run(
+            Arc::new(context),
+            Arc::new(SimStore::new(&process, &store)),
+            ports(&process, lease),
+            options,
+            Feed::new(),
+            health,
+            shutdown,
+        )
+        .await;
+        if let Err(error) = ended {
+            process.note(format_args!("refuses: {error}"));
+            told.refuse(&process, error);
+        }
+    }
+}
+
+impl Told {
+    fn add(&self, process: &Arc<Process>, health: Health) {
+        let mut healths = self.healths.lock().unwrap();
+        healths.retain(|(process, _)| process.is_alive());
+        healths.push((Arc::clone(process), health));
+    }
+
+    fn refuse(&self, process: &Process, error: Error) {
+        let mut refusals = self.refusals.lock().unwrap();
+        refusals.push((process.name.clone(), error));
+    }
+
+    /// Takes why programs ended by themselves.
+    pub(crate) fn refusals(&self) -> Vec<(String, Error)> {
+        std::mem::take(&mut *self.refusals.lock().unwrap())
+    }
+
+    /// Parts that wait for a person, of programs that are alive.
+    pub(crate) fn stopped(&self) -> Vec<String> {
+        let healths = self.healths.lock().unwrap();
+        let alive = healths.iter().filter(|(process, _)| process.is_alive());
+        alive
+            .flat_map(|(process, health)| {
+                let stopped = |(part, condition)| match condition {
+                    Condition::Stopped { reason } => {
+                        Some(format!("{} {part}: {reason}", process.name))
+                    }
+                    _ => None,
+                };
+                health.report().into_iter().filter_map(stopped)
+            })
+            .collect()
+    }
+}
+
+/// The leases of one service; every incarnation is a holder of its own.
+fn lease(world: &Arc<World>) -> MemoryLease {
+    let clock = LeaseClock {
+        world: Arc::clone(world),
+        skew: Arc::clone(&world.lease_skew),
+    };
+    MemoryLease::new(Arc::new(clock), LEASE_TIME)
+}
+
+/// The database's clock, which the leases go by.
+struct LeaseClock {
+    world: Arc<World>,
+    skew: Arc<AtomicI64>,
+}
+
+#[async_trait]
+impl Clock for LeaseClock {
+    fn now(&self) -> Timestamp {
+        let Timestamp(now) = self.world.now();
+        Timestamp(now + self.skew.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}

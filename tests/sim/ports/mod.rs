@@ -1,0 +1,32 @@
+//! The ports as a process sees them: the in-memory adapters with the weather in between.
+
+use std::sync::Arc;
+
+use messaging::runtime::Ports;
+
+use crate::process::{Process, SimSpawner};
+
+mod clock;
+mod ids;
+mod lease;
+mod log;
+mod registry;
+pub(crate) mod store;
+
+pub(crate) use clock::SimClock;
+pub(crate) use ids::{SimIds, uuid};
+pub(crate) use lease::SimLease;
+pub(crate) use log::SimLog;
+pub(crate) use registry::SimRegistry;
+
+/// The runtime's ports for one process.
+pub(crate) fn ports(process: &Arc<Process>, lease: SimLease) -> Ports {
+    Ports {
+        log: Arc::new(SimLog::new(process)),
+        registry: Arc::new(SimRegistry::new(process)),
+        lease: Arc::new(lease),
+        clock: Arc::new(SimClock(Arc::clone(process))),
+        ids: Arc::new(SimIds(Arc::clone(process))),
+        spawner: Arc::new(SimSpawner(Arc::clone(process))),
+    }
+}

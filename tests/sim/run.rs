@@ -1,0 +1,185 @@
+//! One run: faults, then calm, then quiescence, then the checks of the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use messaging::limits::{BACKOFF, LOG_CALL_TIMEOUT};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::client::{self, Sent};
+use crate::counts::Counts;
+use crate::databases::{Databases, Rows, Side};
+use crate::dice::Dice;
+use crate::fleet::Fleet;
+use crate::memory::InMemory;
+use crate::plan::{LEASE_TIME, Plan};
+use crate::world::{Violation, World};
+use crate::{end, events};
+
+/// How long the store may take to come to rest once nothing goes wrong any more: twice the lease
+/// time, the longest backoff, and the time for what is under way to be given up and done again.
+const SETTLE_MAX: Duration = Duration::from_secs(
+    2 * LEASE_TIME.as_secs() + BACKOFF.max.as_secs() + 2 * LOG_CALL_TIMEOUT.as_secs(),
+);
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) counts: Counts,
+    pub(crate) trace: Vec<String>,
+}
+
+/// Runs a seed in memory; `record` makes its trace.
+pub(crate) fn seed(seed: u64, record: bool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::draw(&mut dice);
+        let world = World::new(dice.fork(), plan.partitions, record, Vec::new());
+        let databases = Arc::new(InMemory::new());
+        simulate(&world, &plan, &databases).await;
+        Report {
+            seed,
+            violation: world.violation(),
+            counts: world.counts(),
+            trace: world.trace.lines(),
+        }
+    })
+}
+
+/// Runs a plan until it is over or something did not hold.
+pub(crate) async fn simulate<D: Databases>(world: &Arc<World>, plan: &Plan, databases: &Arc<D>) {
+    world.count(|counts| {
+        counts.orders = plan.orders() as u64;
+        counts.commands = plan.sendings.len() as u64;
+    });
+    tokio::select! {
+        biased;
+        () = world.until_violated() => {}
+        outcome = story(world, plan, databases) => {
+            if let Err(violation) = outcome {
+                world.violated(violation);
+            }
+        }
+    }
+}
+
+async fn story<D: Databases>(
+    world: &Arc<World>,
+    plan: &Plan,
+    databases: &Arc<D>,
+) -> Result<(), Violation> {
+    let fleet = Fleet::start(world, plan, databases);
+    let mut clients = clients(world, &fleet, plan);
+    events::happen(world, &fleet, plan).await;
+    events::heal(world, &fleet).await;
+    let mut sent = Vec::new();
+    while let Some(done) = clients.join_next().await {
+        sent.push(done.unwrap());
+    }
+    let healed = Instant::now();
+    let rows = settle(world, &fleet, databases).await?;
+    let took = healed.elapsed();
+    world.count(|counts| counts.settle = took);
+    world
+        .trace
+        .note("world", format_args!("SETTLED after {took:?}"));
+    end::check(&sent, &rows)?;
+    recover_again(world, &fleet, databases, &rows).await
+}
+
+fn clients(world: &Arc<World>, fleet: &Fleet, plan: &Plan) -> JoinSet<Sent> {
+    let mut clients = JoinSet::new();
+    for (number, sending) in plan.sendings.iter().enumerate() {
+        let dice = world.dice(Dice::fork);
+        let (world, edges) = (Arc::clone(world), fleet.edges.clone());
+        clients.spawn(client::send(world, edges, sending.clone(), number, dice));
+    }
+    clients
+}
+
+/// Waits until nothing is left to do (F2, F3), for as long as that may take.
+async fn settle<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    databases: &Arc<D>,
+) -> Result<Rows, Violation> {
+    let until = Instant::now() + SETTLE_MAX;
+    loop {
+        healthy(fleet)?;
+        let left = end::left(world, &**databases).await;
+        if left.is_empty() {
+            return databases.rows().await.map_err(|error| Violation {
+                invariant: "F3",
+                detail: error.to_string(),
+            });
+        }
+        if Instant::now() > until {
+            return Err(Violation {
+                invariant: left[0].invariant,
+                detail: format!("{SETTLE_MAX:?} after the faults: {left:?}"),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Nothing has happened that only a person could put right.
+fn healthy(fleet: &Fleet) -> Result<(), Violation> {
+    use messaging::registry::ErrorKind::Incompatible;
+    use messaging::runtime::Error;
+    let refusals = fleet.told.refusals();
+    let expected =
+        |error: &Error| matches!(error, Error::Registry(error) if error.kind == Incompatible);
+    if let Some((who, error)) = refusals.iter().find(|(_, error)| !expected(error)) {
+        return Err(Violation {
+            invariant: "availability",
+            detail: format!("{who} refuses to run: {error}"),
+        });
+    }
+    match fleet.told.stopped().first() {
+        Some(stopped) => Err(Violation {
+            invariant: "availability",
+            detail: format!("{stopped}, and nothing was lost"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// F7: recovery changes nothing, however often.
+async fn recover_again<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    databases: &Arc<D>,
+    rows: &Rows,
+) -> Result<(), Violation> {
+    let ends = world.ends();
+    for _ in 0..2 {
+        for process in fleet.processes() {
+            process.crash("at rest");
+        }
+        // Long enough that every shard has a new owner.
+        tokio::time::sleep(LEASE_TIME * 2).await;
+        let again = settle(world, fleet, databases).await?;
+        if again != *rows || world.ends() != ends {
+            return Err(Violation {
+                invariant: "F7",
+                detail: "recovery at rest has changed something".to_owned(),
+            });
+        }
+    }
+    for side in [Side::Order, Side::Inventory] {
+        let epochs = databases.checkpoint(side).await.unwrap_or_default();
+        world
+            .trace
+            .note("world", format_args!("{side:?}: {epochs:?}"));
+    }
+    Ok(())
+}
