@@ -199,9 +199,11 @@ fn parts_that_are_down_are_named_and_the_rest_is_told() {
         text.contains(&format!("note: inventory does not answer at {url}: ")),
         "{text}"
     );
+    let row = text.lines().find(|line| line.contains("OrderPlaced"));
+    let placed = row.unwrap().split_whitespace().nth(2).unwrap();
     assert_eq!(
         end(&text),
-        format!("A waits for inventory, which does not answer at {url}, to answer")
+        format!("A waits for inventory to read {placed}, and nobody answers at {url}")
     );
 
     let nobody = ["explain", "NOBODY", "--inventory", &url];

@@ -84,7 +84,7 @@ impl Asked {
         let (parked, conflicts, checkpoint) = tokio::join!(
             self.ask(async |channel| self.parked(channel, order_id).await.map(Some)),
             self.ask(async |channel| self.conflicts(channel, order_id).await.map(Some)),
-            self.ask(async |channel| self.checkpoint(channel, partition).await.map(Some)),
+            self.ask(async |channel| self.checkpoint(channel, partition).await),
         );
         Shard {
             service: self.service,
@@ -143,19 +143,21 @@ impl Asked {
         Ok(conflicts)
     }
 
-    /// A shard that never committed anything has no checkpoint yet: it stands at the start.
+    /// A shard that never committed anything has no checkpoint yet: it stands at the start. Nothing
+    /// when the order's partition is not known.
     async fn checkpoint(
         &self,
         channel: Channel,
         partition: Option<i32>,
-    ) -> Result<ShardCheckpoint, Status> {
-        let unknown = || Status::unknown("the order's partition is not known");
-        let partition = partition.ok_or_else(unknown)?;
+    ) -> Result<Option<ShardCheckpoint>, Status> {
+        let Some(partition) = partition else {
+            return Ok(None);
+        };
         let mut client = OperationsServiceClient::new(channel);
         let request = self.request(GetCheckpointRequest {});
         let shards = client.get_checkpoint(request).await?.into_inner().shards;
         let own = shards.into_iter().find(|shard| shard.shard == partition);
-        Ok(own.unwrap_or_default())
+        Ok(Some(own.unwrap_or_default()))
     }
 
     /// Order's row.

@@ -8,10 +8,8 @@ use crate::services::Service;
 /// A sentence each about what is missing; empty when everything was found out.
 #[must_use]
 pub fn notes(facts: &Facts) -> Vec<String> {
-    let mut notes: Vec<_> = TOPICS
-        .iter()
-        .filter_map(|&topic| extent(facts, topic))
-        .collect();
+    let mut notes = unread(facts);
+    notes.extend(TOPICS.iter().filter_map(|&topic| extent(facts, topic)));
     if facts.left_out > 0 {
         notes.push(format!(
             "{} more messages of this order are not shown",
@@ -28,9 +26,23 @@ pub fn notes(facts: &Facts) -> Vec<String> {
     notes
 }
 
+/// Topics that could not be read for the same reason share a sentence.
+fn unread(facts: &Facts) -> Vec<String> {
+    let mut unread: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for topic in TOPICS {
+        if let Some(Extent::Unread(why)) = facts.extents.get(topic) {
+            unread.entry(why).or_default().push(topic);
+        }
+    }
+    let sentence = |(why, topics): (&str, Vec<&str>)| {
+        format!("{} could not be read: {why}", topics.join(", "))
+    };
+    unread.into_iter().map(sentence).collect()
+}
+
 fn extent(facts: &Facts, topic: &str) -> Option<String> {
     match facts.extents.get(topic)? {
-        Extent::Read { first: 0, .. } => None,
+        Extent::Read { first: 0, .. } | Extent::Unread(_) => None,
         Extent::Read { first, .. } => {
             let partition = facts.partition.unwrap_or_default();
             Some(format!(
@@ -39,7 +51,6 @@ fn extent(facts: &Facts, topic: &str) -> Option<String> {
             ))
         }
         Extent::NoTopic => Some(format!("the log has no topic {topic} yet")),
-        Extent::Unread(why) => Some(format!("{topic} could not be read: {why}")),
     }
 }
 
@@ -113,12 +124,14 @@ mod tests {
     fn a_topic_that_is_not_there_or_cannot_be_read_is_said() {
         let mut facts = Given::placed("O1").facts();
         facts.extents.insert("inventory.events", Extent::NoTopic);
-        let why = "log bounds failed: no broker".to_owned();
-        facts.extents.insert("order.events", Extent::Unread(why));
+        for topic in ["order.commands", "order.events"] {
+            let why = "log bounds failed: no broker".to_owned();
+            facts.extents.insert(topic, Extent::Unread(why));
+        }
         assert_eq!(
             notes(&facts),
             [
-                "order.events could not be read: log bounds failed: no broker",
+                "order.commands, order.events could not be read: log bounds failed: no broker",
                 "the log has no topic inventory.events yet",
             ]
         );

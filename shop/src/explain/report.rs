@@ -39,7 +39,11 @@ fn for_people(
         writeln!(out, "{name:<12} {value}")?;
     }
     writeln!(out)?;
-    write_steps(out, steps)?;
+    if steps.is_empty() && facts.partition.is_some() {
+        writeln!(out, "no message of this order was found in the log")?;
+    } else if !steps.is_empty() {
+        write_steps(out, steps)?;
+    }
     let notes = notes(facts);
     if !notes.is_empty() {
         writeln!(out)?;
@@ -94,9 +98,6 @@ fn status_of(order: &Order) -> String {
 
 /// One line per message, and one below it per mark.
 fn write_steps(out: &mut dyn Write, steps: &[Step<'_>]) -> io::Result<()> {
-    if steps.is_empty() {
-        return writeln!(out, "no message of this order is in the log");
-    }
     let rows: Vec<_> = steps
         .iter()
         .enumerate()
@@ -388,7 +389,7 @@ O1 waits for stock of A: 2 available, 3 needed; position 4 in the queue
         let given = Given::new("O1").order(contracts::proto::order::Status::Completed, 3, "");
         let text = written(given, Format::Table);
         assert!(
-            text.contains("no message of this order is in the log"),
+            text.contains("no message of this order was found in the log"),
             "{text}"
         );
         assert!(

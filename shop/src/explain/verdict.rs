@@ -124,7 +124,7 @@ impl fmt::Display for Waiting {
             Self::Service { service, url, task } => {
                 write!(
                     f,
-                    "waits for {service}, which does not answer at {url}, to {task}"
+                    "waits for {service} to {task}, and nobody answers at {url}"
                 )
             }
             Self::Publishing {
@@ -209,7 +209,9 @@ fn order_is_silent(facts: &Facts) -> Waiting {
         Some(command) if event(facts, |_| true).is_none() => {
             silent(facts, Service::Order, &format!("read {}", command.place))
         }
-        _ => silent(facts, Service::Order, "tell where the order stands"),
+        _ => Waiting::Unknown {
+            why: format!("order does not answer at {}", facts.order_shard.url),
+        },
     }
 }
 
@@ -319,7 +321,12 @@ fn pending(facts: &Facts) -> Waiting {
         Told::Nothing | Told::Unknown(_) if shard.answers => Waiting::Unknown {
             why: "inventory has not answered yet, and does not say how far it has come".to_owned(),
         },
-        Told::Nothing | Told::Unknown(_) => silent(facts, Service::Inventory, "answer"),
+        Told::Nothing | Told::Unknown(_) => {
+            let task = placed.map_or("answer its placement".to_owned(), |placed| {
+                format!("read {}", placed.place)
+            });
+            silent(facts, Service::Inventory, &task)
+        }
     }
 }
 

@@ -61,7 +61,10 @@ fn a_pending_order_waits_for_inventory_to_read_its_placement() {
 fn a_pending_order_waits_for_an_inventory_that_is_down() {
     assert_eq!(
         said(Given::placed("O1").silent(Service::Inventory)),
-        ["waits for inventory, which does not answer at http://inventory.test:8901, to answer"]
+        [
+            "waits for inventory to read order.events/3@0, and nobody answers at \
+             http://inventory.test:8901"
+        ]
     );
 }
 
@@ -142,16 +145,13 @@ fn an_order_waits_for_a_service_that_is_down() {
     assert_eq!(
         said(given),
         [
-            "waits for order, which does not answer at http://order.test:8902, to read \
-             order.commands/3@0"
+            "waits for order to read order.commands/3@0, and nobody answers at \
+             http://order.test:8902"
         ]
     );
     assert_eq!(
         said(Given::reserved("O1").silent(Service::Order)),
-        [
-            "waits for order, which does not answer at http://order.test:8902, to tell where the \
-             order stands"
-        ]
+        ["what it waits for cannot be said: order does not answer at http://order.test:8902"]
     );
 }
 
