@@ -1,14 +1,72 @@
 //! Broken variants of the runtime and the domain, each behind a switch that only the simulator can
 //! turn: a checker that no variant ever fails checks nothing.
 //!
-//! The switch belongs to the thread: a simulation runs on one. Without the feature `mutants` it is
-//! the constant "off".
+//! Some variants hide behind a second line of defence. So layers can be left out too; one alone
+//! breaks no promise, and the simulator shows that as well.
+//!
+//! The switches belong to the thread: a simulation runs on one. Without the feature `mutants` they
+//! are the constant "off".
 
 /// A broken variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
     /// Nothing is recognised as a duplicate.
     NoDeduplication,
+    /// Events are applied whatever version of their source was applied before.
+    NoVersionCheck,
+    /// A commit moves its cursors wherever they stand.
+    NoCompareAndSet,
+    /// The same, of commits that move cursors and do nothing else: those of duplicates.
+    NoCompareAndSetOfDuplicates,
+    /// A turn begins under any epoch.
+    NoEpochCheck,
+    /// The cursor is committed before what was read is applied.
+    CursorFirst,
+    /// Events are published before the commit that makes them.
+    PublishBeforeCommit,
+    /// A publisher leaves alone what an earlier one has left in the outbox.
+    NoRepublish,
+    /// The outbox is deleted before the log has acknowledged it.
+    DeleteBeforePublish,
+    /// Stock is read before the book is locked.
+    StockBeforeLock,
+    /// The last of a queue is served first.
+    BackordersOutOfOrder,
+    /// What a cancelled order gives back is offered to nobody.
+    ReleaseWakesNobody,
+    /// The record before the cursor is not compared with the one that was read.
+    NoTailCheck,
+    /// The log acknowledges what it has not yet made durable.
+    NoFsync,
+}
+
+impl Mutant {
+    /// Every variant.
+    pub const ALL: [Self; 14] = [
+        Self::NoDeduplication,
+        Self::NoVersionCheck,
+        Self::NoCompareAndSet,
+        Self::NoCompareAndSetOfDuplicates,
+        Self::NoEpochCheck,
+        Self::CursorFirst,
+        Self::PublishBeforeCommit,
+        Self::NoRepublish,
+        Self::DeleteBeforePublish,
+        Self::StockBeforeLock,
+        Self::BackordersOutOfOrder,
+        Self::ReleaseWakesNobody,
+        Self::NoTailCheck,
+        Self::NoFsync,
+    ];
+}
+
+/// A line of defence behind another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layer {
+    /// After a commit of unknown outcome the cursors are read again.
+    Reread,
+    /// The inbox remembers ids for as long as they can come again.
+    InboxHorizon,
 }
 
 /// Whether `mutant` is switched on for this thread.
@@ -27,6 +85,22 @@ pub const fn on(mutant: Mutant) -> bool {
     false
 }
 
+/// Whether `layer` is left out for this thread.
+#[cfg(feature = "mutants")]
+#[must_use]
+pub fn without(layer: Layer) -> bool {
+    switch::without(layer)
+}
+
+/// Whether `layer` is left out: never, in this build.
+#[cfg(not(feature = "mutants"))]
+#[must_use]
+#[inline]
+pub const fn without(layer: Layer) -> bool {
+    let _ = layer;
+    false
+}
+
 #[cfg(feature = "mutants")]
 pub use switch::{Switch, switch_on};
 
@@ -34,30 +108,35 @@ pub use switch::{Switch, switch_on};
 mod switch {
     use std::cell::Cell;
 
-    use super::Mutant;
+    use super::{Layer, Mutant};
 
     thread_local! {
-        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static ON: Cell<(Option<Mutant>, &'static [Layer])> = const { Cell::new((None, &[])) };
     }
 
     pub(super) fn on(mutant: Mutant) -> bool {
-        ON.get() == Some(mutant)
+        ON.get().0 == Some(mutant)
     }
 
-    /// A mutant switched on; dropping it switches it off.
+    pub(super) fn without(layer: Layer) -> bool {
+        ON.get().1.contains(&layer)
+    }
+
+    /// A variant; dropping it makes the thread's programs whole again.
     #[derive(Debug)]
-    #[must_use = "dropping it switches the mutant off"]
+    #[must_use = "dropping it switches everything off"]
     pub struct Switch(());
 
-    /// Switches one mutant on for this thread.
-    pub fn switch_on(mutant: Mutant) -> Switch {
-        ON.set(Some(mutant));
+    /// Switches a mutant on for this thread, or none, and leaves `layers` out, in place of any
+    /// earlier switch.
+    pub fn switch_on(mutant: Option<Mutant>, layers: &'static [Layer]) -> Switch {
+        ON.set((mutant, layers));
         Switch(())
     }
 
     impl Drop for Switch {
         fn drop(&mut self) {
-            ON.set(None);
+            ON.set((None, &[]));
         }
     }
 }

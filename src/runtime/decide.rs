@@ -16,6 +16,7 @@ use crate::envelope::{Envelope, event_id};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX};
 use crate::log::Record;
 use crate::message::Writer;
+use crate::mutant::{self, Mutant};
 use crate::partitioner::partition_of;
 use crate::runtime::item::{Item, Kind, Unreadable};
 use crate::store::{
@@ -187,10 +188,13 @@ fn decide_one<C: Context>(
 ) -> Result<Verdict<C::Event>, Undecidable> {
     let inbox = match context.deduplication(&incoming.message) {
         Deduplication::Inbox(content) => match seen.inbox.get(&key) {
+            Some(_) if mutant::on(Mutant::NoDeduplication) => Some((key, content)),
             Some(applied) if *applied == content => return Ok(Verdict::Duplicate),
             Some(_) => return Ok(Verdict::Conflict(key)),
             None => Some((key, content)),
         },
+        _ if mutant::on(Mutant::NoDeduplication) => None,
+        Deduplication::Version if mutant::on(Mutant::NoVersionCheck) => None,
         Deduplication::Version | Deduplication::BusinessKey => {
             match context.recognise(state, incoming) {
                 Recognised::New => None,

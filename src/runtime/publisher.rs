@@ -11,6 +11,7 @@ use crate::crash::{self, Point};
 use crate::health::Condition;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, BACKOFF, OUTBOX_POLL};
 use crate::log::Record;
+use crate::mutant::{self, Mutant};
 use crate::runtime::handover::{Next, Slot};
 use crate::runtime::service::Service;
 use crate::runtime::{Error, part};
@@ -121,6 +122,11 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
                 Next::Rows(rows) => self.publish(slot, rows).await?,
                 Next::Table => {
                     let rows = self.read_table(slot).await;
+                    if self.next.is_none() && mutant::on(Mutant::NoRepublish) {
+                        let last = rows.last().map(|row| row.sequence).unwrap_or_default();
+                        self.next = Some(Sequence(last.0 + 1));
+                        continue;
+                    }
                     if let Some(first) = rows.first() {
                         slot.published(Sequence(first.sequence.0 - 1));
                     }
@@ -168,6 +174,13 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
         let Some(up_to) = rows.last().map(|row| row.sequence) else {
             return Ok(());
         };
+        if mutant::on(Mutant::DeleteBeforePublish) {
+            self.progress.add(Published {
+                partition: self.shard.0,
+                up_to,
+                offsets: Vec::new(),
+            });
+        }
         let mut offsets = Vec::new();
         for (topic, appends) in by_topic(rows) {
             for records in appends {

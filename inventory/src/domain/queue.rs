@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use messaging::mutant::{self, Mutant};
+
 use super::ids::{OrderId, ProductId};
 use super::rows::NotLoaded;
 
@@ -50,7 +52,11 @@ impl Queue {
     /// # Errors
     /// When the loaded part is used up and more may stand behind it.
     pub fn head(&self) -> Result<Option<(i64, &OrderId)>, NotLoaded> {
-        match self.prefix.first_key_value() {
+        let first = match mutant::on(Mutant::BackordersOutOfOrder) {
+            true => self.prefix.last_key_value(),
+            false => self.prefix.first_key_value(),
+        };
+        match first {
             Some((position, order_id)) => Ok(Some((*position, order_id))),
             None if self.rest => Err(self.used_up()),
             None => Ok(None),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use messaging::mutant::{self, Mutant};
+
 use super::book::Book;
 use super::event::Event;
 use super::ids::OrderId;
@@ -64,6 +66,9 @@ pub fn cancel(
         book.put_stock(product, stock.release(*quantity));
     }
     for product in held.keys().chain(&stood) {
+        if mutant::on(Mutant::ReleaseWakesNobody) {
+            break;
+        }
         book.mark(product, causation_id);
     }
     Ok(Some(event))

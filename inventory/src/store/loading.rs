@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use messaging::mutant::{self, Mutant};
 use messaging::store::Error;
 
 use super::BookTables;
@@ -59,8 +60,16 @@ impl Concern {
 /// # Errors
 /// As the tables'.
 pub async fn load(tables: &mut impl BookTables, messages: &[&Message]) -> Result<Book, Error> {
-    let mut book = Book::new(tables.lock().await?);
     let concern = Concern::of(messages);
+    let mut unlocked = Vec::new();
+    if mutant::on(Mutant::StockBeforeLock) {
+        let products: Vec<_> = concern.products.iter().cloned().collect();
+        unlocked = tables.stock(&products).await?;
+    }
+    let mut book = Book::new(tables.lock().await?);
+    for (product, stock) in unlocked {
+        book.load_stock(product, Some(stock));
+    }
     load_receipts(tables, &mut book, concern.receipts).await?;
     let mut products = concern.products;
     products.extend(load_reservations(tables, &mut book, concern.orders).await?);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::{Call, MemoryLog, Partition};
 use crate::limits;
 use crate::log::{Consumed, Error, ErrorKind, Record};
+use crate::mutant::{self, Mutant};
 
 /// Faults that wait for the calls they are meant for.
 #[derive(Default)]
@@ -59,6 +60,28 @@ impl MemoryLog {
             }
             partition.records.truncate(left);
         });
+    }
+
+    /// The log's machine loses power and comes back: what was made durable is there. Returns what
+    /// is not, though it was acknowledged: topic, partition, first offset; in that order.
+    pub fn lose_power(&self) -> Vec<(String, i32, i64)> {
+        let mut lost = Vec::new();
+        let mut state = self.state();
+        for (topic, partitions) in &mut state.topics {
+            for (index, partition) in (0..).zip(partitions) {
+                let durable = partition.durable.max(partition.first);
+                let acknowledged = partition.records.len();
+                partition.records.retain(|found| found.offset < durable);
+                if partition.records.len() < acknowledged {
+                    partition.next = durable;
+                    lost.push((topic.clone(), index, durable));
+                }
+            }
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        lost.sort();
+        lost
     }
 
     /// Drops what lies below `offset`, as retention does.
@@ -137,6 +160,18 @@ impl MemoryLog {
     }
 }
 
+/// Appends that a log without fsync keeps in memory, at most.
+const UNSYNCED_MAX: i64 = 8;
+
+impl Partition {
+    /// What was appended is on disk before it is acknowledged.
+    pub(super) fn make_durable(&mut self) {
+        if !mutant::on(Mutant::NoFsync) || self.next - self.durable > UNSYNCED_MAX {
+            self.durable = self.next;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -179,6 +214,16 @@ mod tests {
         log.truncate_tail("t", 0, 2);
         assert_eq!(log.append("t", 0, vec![record("d")]).await.unwrap(), 1);
         assert_eq!(content(&log), [(0, "a".into()), (1, "d".into())]);
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_survives_a_loss_of_power() {
+        let log = log_with(&["a", "b"]).await;
+        assert_eq!(log.lose_power(), []);
+        assert_eq!(content(&log).len(), 2);
+        log.edit("t", 0, |partition| partition.durable = 1);
+        assert_eq!(log.lose_power(), [("t".to_owned(), 0, 1)]);
+        assert_eq!(content(&log), [(0, "a".into())]);
     }
 
     #[tokio::test]

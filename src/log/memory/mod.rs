@@ -39,6 +39,9 @@ struct State {
 struct Partition {
     first: i64,
     next: i64,
+    /// What lies below survives a loss of power.
+    #[cfg(feature = "test-util")]
+    durable: i64,
     records: Vec<Consumed>,
 }
 
@@ -81,6 +84,8 @@ impl MemoryLog {
             });
             partition.next += 1;
         }
+        #[cfg(feature = "test-util")]
+        partition.make_durable();
         let last = partition.next - 1;
         drop(state);
         self.changed.notify_waiters();

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::health::Condition;
+use crate::mutant::{self, Layer};
 use crate::runtime::intake::Intake;
 use crate::runtime::item::{Item, Kind, Unreadable};
 use crate::runtime::shard::turn::{TurnError, Work};
@@ -110,6 +111,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             .increment(1);
             match error.kind {
                 ErrorKind::Retry | ErrorKind::Rejected => {
+                    self.stall(&error.to_string(), stop).await;
+                }
+                ErrorKind::Unknown if mutant::without(Layer::Reread) => {
                     self.stall(&error.to_string(), stop).await;
                 }
                 ErrorKind::Unknown | ErrorKind::CursorMoved => {

@@ -7,12 +7,13 @@ use crate::codec;
 use crate::context::Context;
 use crate::crash::{self, Point};
 use crate::limits::{INBOX_HORIZON, INBOX_PRUNE_EVERY};
+use crate::mutant::{self, Layer, Mutant};
 use crate::runtime::decide::{self, Decided, Questions, Refused, Scene, Tally};
 use crate::runtime::item::Item;
 use crate::runtime::shard::Shard;
 use crate::store::{
-    Action, ActionDone, Effects, Error as StoreError, ErrorKind, Published, Seen, Store, Target,
-    Turn,
+    Action, ActionDone, Effects, Error as StoreError, ErrorKind, OutboxBatch, Published, Seen,
+    Store, Target, Turn,
 };
 
 /// Why a turn did not commit.
@@ -136,6 +137,28 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let steps = effects.cursors.clone();
         let pruned = effects.prune_inbox_before.is_some();
         let parked_changes = !effects.parked.is_empty() || !effects.unparked.is_empty();
+        if mutant::on(Mutant::PublishBeforeCommit) {
+            for OutboxBatch {
+                topic,
+                partition,
+                records,
+            } in effects.outbox.clone()
+            {
+                let _ = service.ports.log.append(&topic, partition, records).await;
+            }
+        }
+        if mutant::on(Mutant::CursorFirst) {
+            let cursors = std::mem::take(&mut effects.cursors);
+            let first = Effects {
+                cursors,
+                ..Effects::default()
+            };
+            turn.commit(None, first).await?;
+            turn = service
+                .store
+                .begin(self.grant.shard, self.grant.epoch)
+                .await?;
+        }
         let rows = turn.commit(state.as_ref(), effects).await?;
         service.handover.offer(rows);
         self.follow_up = more;
@@ -256,6 +279,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
     }
 
     fn prune_before(&self, now: Timestamp) -> Option<Timestamp> {
+        if mutant::without(Layer::InboxHorizon) {
+            return Some(now);
+        }
         (now.since(self.pruned_at) >= INBOX_PRUNE_EVERY).then(|| now.minus(INBOX_HORIZON))
     }
 }

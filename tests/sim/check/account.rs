@@ -25,7 +25,7 @@ use super::violation::{Checked, Violation, require, violated};
 enum Class {
     Ignored,
     Unreadable(Option<AggregateKey>),
-    Message(AggregateKey, Envelope, Body),
+    Message(AggregateKey, Box<Envelope>, Body),
 }
 
 /// What must become of a record.
@@ -273,14 +273,14 @@ impl Service {
                 self.decided(aggregate, &envelope, &body, decisions)
             }
         };
-        let holds = match (kind, &fate) {
+        let holds = matches!(
+            (kind, &fate),
             (OutcomeKind::Ignored, Fate::Nothing)
-            | (OutcomeKind::Applied, Fate::Decided(Verdict::Applied))
-            | (OutcomeKind::Duplicate, Fate::Decided(Verdict::Duplicate))
-            | (OutcomeKind::Conflict, Fate::Decided(Verdict::Conflict))
-            | (_, Fate::Decided(Verdict::Old)) => true,
-            _ => false,
-        };
+                | (OutcomeKind::Applied, Fate::Decided(Verdict::Applied))
+                | (OutcomeKind::Duplicate, Fate::Decided(Verdict::Duplicate))
+                | (OutcomeKind::Conflict, Fate::Decided(Verdict::Conflict))
+                | (_, Fate::Decided(Verdict::Old))
+        );
         require(holds, "S6", || {
             format!("the replay of {at:?} came to {kind:?}, it must be {fate:?}")
         })?;

@@ -177,11 +177,40 @@ impl Service {
     }
 
     /// Everything that one commit must keep.
+    ///
+    /// A turn that reads two topics decides what it has read of the one before what it has read of
+    /// the other, but its commit does not tell which: either order will do.
     pub(crate) fn commit(
         &mut self,
         log: &SeenLog,
         counts: &mut Counts,
         commit: &Committed<'_>,
+    ) -> Checked {
+        let mut steps: Vec<_> = commit.effects.cursors.iter().collect();
+        if steps.len() < 2 {
+            return self.commit_in_order(log, counts, commit, &steps);
+        }
+        let (mut other, mut met) = (self.clone(), counts.clone());
+        let Err(first) = self.commit_in_order(log, counts, commit, &steps) else {
+            return Ok(());
+        };
+        steps.reverse();
+        if other
+            .commit_in_order(log, &mut met, commit, &steps)
+            .is_err()
+        {
+            return Err(first);
+        }
+        (*self, *counts) = (other, met);
+        Ok(())
+    }
+
+    fn commit_in_order(
+        &mut self,
+        log: &SeenLog,
+        counts: &mut Counts,
+        commit: &Committed<'_>,
+        steps: &[&CursorMove],
     ) -> Checked {
         counts.commits += 1;
         self.check_epoch(commit)?;
@@ -195,7 +224,7 @@ impl Service {
             }
             judged.push((replay.0, replay.1));
         }
-        for (at, entry) in self.advance(log, commit)? {
+        for (at, entry) in self.advance(log, commit.shard, steps)? {
             let fate = self.fate(commit, &at, &entry.told, &mut decisions);
             self.evidence(commit, &at, &entry, &fate)?;
             self.remember(commit, &at, &entry, &fate);
@@ -229,12 +258,13 @@ impl Service {
     fn advance(
         &mut self,
         log: &SeenLog,
-        commit: &Committed<'_>,
+        shard: ShardId,
+        steps: &[&CursorMove],
     ) -> Result<Vec<(At, Entry)>, Violation> {
         let mut passed = Vec::new();
-        for step in &commit.effects.cursors {
-            let home = (step.topic.clone(), commit.shard.0);
-            self.check_step(log, commit.shard, &home, step)?;
+        for step in steps {
+            let home = (step.topic.clone(), shard.0);
+            self.check_step(log, shard, &home, step)?;
             for (offset, entry) in log.between(&home, step.from, step.to) {
                 passed.push(((step.topic.clone(), offset), entry.clone()));
                 let accounted = self.accounted.entry(home.clone()).or_default();
@@ -242,8 +272,7 @@ impl Service {
             }
             let pending = self.pending.entry(home).or_default();
             *pending = pending.split_off(&step.to);
-            self.cursors
-                .insert((commit.shard, step.topic.clone()), step.to);
+            self.cursors.insert((shard, step.topic.clone()), step.to);
         }
         Ok(passed)
     }

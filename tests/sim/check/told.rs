@@ -32,7 +32,7 @@ pub(crate) enum Told {
         why: String,
     },
     /// A message.
-    Message { envelope: Envelope, body: Body },
+    Message { envelope: Box<Envelope>, body: Body },
 }
 
 impl Body {
@@ -107,7 +107,10 @@ impl Told {
             Ok((body, _)) if body.key() != key => {
                 Self::Misrouted(format!("key {key}, payload of {}", body.key()))
             }
-            Ok((body, envelope)) => Self::Message { envelope, body },
+            Ok((body, envelope)) => Self::Message {
+                envelope: Box::new(envelope),
+                body,
+            },
         }
     }
 }

@@ -388,3 +388,30 @@ fn s10_an_old_duplicate_still_has_no_effect() {
     .commit();
     assert_eq!(history.broken(), Some("S10"));
 }
+
+#[test]
+fn a_turn_may_read_either_of_two_topics_first() {
+    for (status, version, event_version) in [(Status::Cancelled, 2, 0), (Status::Cancelled, 3, 1)] {
+        let mut history = History::begin();
+        history.placed();
+        history.command(&cancel("O1"), "x");
+        reserved(&mut history);
+        let reserving = history.event(&OrderReserved {
+            order_id: "O1".to_owned(),
+            version: 2,
+        });
+        let cancelling = history.event(&cancelled("O1", version));
+        let mut turn = history.turn(Side::Order).reads(INVENTORY_EVENTS, 0..1);
+        turn = turn.reads(ORDER_COMMANDS, 1..2);
+        // Cancelled first, the reservation comes too late; it is remembered all the same.
+        turn = turn.order("O1", PENDING, Some((status, version, 1)));
+        if event_version > 0 {
+            turn = turn.says(ORDER_EVENTS, reserving);
+        }
+        turn.remembers(&cancel("O1"), "x", 0)
+            .says(ORDER_EVENTS, cancelling)
+            .commit();
+        assert_eq!(history.violation(), None, "version {version}");
+        assert_eq!(history.checker.counts().commits, 2);
+    }
+}
