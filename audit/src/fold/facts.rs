@@ -1,0 +1,279 @@
+//! What is kept of each message: enough to decide it again, not its texts.
+
+use contracts::inventory::ReservationEvent;
+use contracts::order::{
+    CancelOrder, CompleteOrder, OnShortage, OrderCommand, OrderEvent, PlaceOrder, Refusal,
+};
+use messaging::clock::Timestamp;
+use messaging::envelope::Envelope;
+use order::domain::Message;
+
+use crate::digest::{self, Digest};
+
+/// What a command asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To place an order.
+    Place(OnShortage),
+    /// To cancel it, for this reason.
+    Cancel(Box<str>),
+    /// To ship it.
+    Complete,
+}
+
+/// A command.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) offset: i64,
+    /// Of the message id.
+    pub(super) id: Digest,
+    /// Of what the client gave.
+    pub(super) content: Digest,
+    /// Of products and quantities.
+    pub(super) lines: Digest,
+    pub(super) time: Timestamp,
+    pub(super) wish: Wish,
+}
+
+impl Step {
+    pub(super) fn of(command: &OrderCommand, envelope: &Envelope, offset: i64) -> Self {
+        let (content, wish) = match command {
+            OrderCommand::Place(place) => (place.content(), Wish::Place(place.on_shortage)),
+            OrderCommand::Cancel(cancel) => (
+                cancel.content(),
+                Wish::Cancel(cancel.reason.as_str().into()),
+            ),
+            OrderCommand::Complete(complete) => (complete.content(), Wish::Complete),
+        };
+        let lines = match command {
+            OrderCommand::Place(place) => lines_of(place),
+            _ => 0,
+        };
+        Self {
+            offset,
+            id: digest::text(&envelope.id),
+            content: digest::short(content),
+            lines,
+            time: envelope.time,
+            wish,
+        }
+    }
+
+    /// Whether both are commands of one type.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(&self.wish) == std::mem::discriminant(&other.wish)
+    }
+
+    pub(super) fn is_place(&self) -> bool {
+        matches!(self.wish, Wish::Place(_))
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self.wish {
+            Wish::Place(_) => "PlaceOrder",
+            Wish::Cancel(_) => "CancelOrder",
+            Wish::Complete => "CompleteOrder",
+        }
+    }
+
+    /// The command for the model, which looks at neither lines nor customer: the content's digest
+    /// stands for both.
+    pub(super) fn message(&self, order_id: &str) -> Message {
+        let order_id = order_id.to_owned();
+        Message::Command(match &self.wish {
+            Wish::Place(on_shortage) => PlaceOrder {
+                order_id,
+                customer_id: content_text(self.content),
+                currency: String::new(),
+                lines: Vec::new(),
+                on_shortage: *on_shortage,
+            }
+            .into(),
+            Wish::Cancel(reason) => CancelOrder {
+                order_id,
+                reason: reason.to_string(),
+            }
+            .into(),
+            Wish::Complete => CompleteOrder { order_id }.into(),
+        })
+    }
+}
+
+/// How a content's digest stands in a model's order.
+pub(super) fn content_text(content: Digest) -> String {
+    format!("{content:016x}")
+}
+
+/// The digest of an order's products and quantities.
+pub(super) fn lines_of(place: &PlaceOrder) -> Digest {
+    let mut lines: Vec<_> = place
+        .lines
+        .iter()
+        .map(|line| (line.product_id.as_str(), line.quantity))
+        .collect();
+    lines.sort_unstable();
+    digest::lines(lines)
+}
+
+/// What an event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Placed,
+    Reserved,
+    Backordered,
+    Rejected,
+    Cancelled,
+    Completed,
+    Refused,
+    Released,
+    Shipped,
+}
+
+/// An event, by its first occurrence.
+#[derive(Clone, Debug)]
+pub(super) struct Fact {
+    pub(super) version: i64,
+    pub(super) kind: Kind,
+    /// Of the record.
+    pub(super) bytes: Digest,
+    /// Of the id of the message that caused it.
+    pub(super) cause: Digest,
+    /// Of all that it says but products and quantities.
+    pub(super) body: Digest,
+    /// Of products and quantities.
+    pub(super) lines: Digest,
+    pub(super) time: Timestamp,
+    /// The products that it is short of, each on a line, and before them a refusal's reason.
+    pub(super) short: Option<Box<str>>,
+}
+
+impl Fact {
+    pub(super) fn of_order(event: &OrderEvent, envelope: &Envelope, bytes: Digest) -> Self {
+        let lines = match event {
+            OrderEvent::Placed(placed) => digest::lines(digest::pairs(&placed.lines)),
+            _ => 0,
+        };
+        Self {
+            version: event.version(),
+            kind: kind_of(event),
+            bytes,
+            cause: cause(envelope),
+            body: body(event),
+            lines,
+            time: envelope.time,
+            short: None,
+        }
+    }
+
+    pub(super) fn of_reservation(
+        event: &ReservationEvent,
+        envelope: &Envelope,
+        bytes: Digest,
+    ) -> Self {
+        let (kind, lines, short) = match event {
+            ReservationEvent::Reserved(event) => (Kind::Reserved, Some(&event.lines), None),
+            ReservationEvent::Released(event) => (Kind::Released, Some(&event.lines), None),
+            ReservationEvent::Shipped(event) => (Kind::Shipped, Some(&event.lines), None),
+            ReservationEvent::Backordered(event) => {
+                (Kind::Backordered, None, Some(event.short.join("\n")))
+            }
+            ReservationEvent::Refused(event) => {
+                let short = format!("{}\n{}", event.reason.as_str(), event.short.join("\n"));
+                (Kind::Refused, None, Some(short))
+            }
+        };
+        Self {
+            version: event.version(),
+            kind,
+            bytes,
+            cause: cause(envelope),
+            body: 0,
+            lines: lines.map_or(0, |lines| digest::lines(digest::pairs(lines))),
+            time: envelope.time,
+            short: short.map(Into::into),
+        }
+    }
+
+    /// The event of a reservation for Order's model, which looks at no lines.
+    pub(super) fn message(&self, order_id: &str) -> Message {
+        use contracts::inventory::{
+            StockBackordered, StockRefused, StockReleased, StockReserved, StockShipped,
+        };
+        let (order_id, version) = (order_id.to_owned(), self.version);
+        let mut short: Vec<String> = self
+            .short
+            .iter()
+            .flat_map(|short| short.split('\n').map(str::to_owned))
+            .collect();
+        let lines = Vec::new();
+        Message::Reservation(match self.kind {
+            Kind::Released => StockReleased {
+                order_id,
+                version,
+                lines,
+            }
+            .into(),
+            Kind::Shipped => StockShipped {
+                order_id,
+                version,
+                lines,
+            }
+            .into(),
+            Kind::Backordered => StockBackordered {
+                order_id,
+                version,
+                short,
+            }
+            .into(),
+            Kind::Refused => {
+                let reason = match short.remove(0).as_str() {
+                    "UNKNOWN_PRODUCT" => Refusal::UnknownProduct,
+                    _ => Refusal::OutOfStock,
+                };
+                StockRefused {
+                    order_id,
+                    version,
+                    reason,
+                    short,
+                }
+                .into()
+            }
+            _ => StockReserved {
+                order_id,
+                version,
+                lines,
+            }
+            .into(),
+        })
+    }
+}
+
+fn cause(envelope: &Envelope) -> Digest {
+    digest::text(envelope.causation_id.as_deref().unwrap_or_default())
+}
+
+pub(super) fn kind_of(event: &OrderEvent) -> Kind {
+    match event {
+        OrderEvent::Placed(_) => Kind::Placed,
+        OrderEvent::Reserved(_) => Kind::Reserved,
+        OrderEvent::Backordered(_) => Kind::Backordered,
+        OrderEvent::Rejected(_) => Kind::Rejected,
+        OrderEvent::Cancelled(_) => Kind::Cancelled,
+        OrderEvent::Completed(_) => Kind::Completed,
+    }
+}
+
+/// The digest of all that Order's event says but its id, version and lines.
+pub(super) fn body(event: &OrderEvent) -> Digest {
+    let short = |first: &str, short: &[String]| {
+        let short = short.iter().map(String::as_bytes);
+        digest::parts(std::iter::once(first.as_bytes()).chain(short))
+    };
+    match event {
+        OrderEvent::Placed(placed) => digest::text(placed.on_shortage.as_str()),
+        OrderEvent::Reserved(_) | OrderEvent::Completed(_) => 0,
+        OrderEvent::Backordered(event) => short("", &event.short),
+        OrderEvent::Rejected(event) => short(event.reason.as_str(), &event.short),
+        OrderEvent::Cancelled(event) => digest::text(&event.reason),
+    }
+}
