@@ -11,14 +11,8 @@ use messaging::store::{Checkpoint, Error};
 use order::context::OrderContext;
 use order::domain::Order;
 
+use crate::check::Side;
 use crate::ports::store::Backend;
-
-/// One of the services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
-    Order,
-    Inventory,
-}
 
 /// The databases of one run.
 pub(crate) trait Databases: Send + Sync + 'static {

@@ -4,11 +4,12 @@ use contracts::topics;
 use inventory::domain::reservation;
 use order::domain::Status;
 
+use crate::check::{Side, Violation};
 use crate::client::Sent;
-use crate::databases::{Databases, Rows, Side};
+use crate::databases::{Databases, Rows};
 use crate::edge::Outcome;
 use crate::plan::Request;
-use crate::world::{Violation, World};
+use crate::world::World;
 
 /// What is left to do: F2 for the outbox, F3 for the cursors.
 pub(crate) async fn left<D: Databases>(world: &World, databases: &D) -> Vec<Violation> {

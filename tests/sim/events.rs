@@ -15,7 +15,7 @@ use crate::fleet::Fleet;
 use crate::plan::{Event, Garbage, Plan};
 use crate::ports::uuid;
 use crate::weather::Weather;
-use crate::world::World;
+use crate::world::{FOREIGN, World};
 
 /// Lets everything happen that the plan names, until its faults are over.
 pub(crate) async fn happen(world: &Arc<World>, fleet: &Fleet, plan: &Plan) {
@@ -157,6 +157,6 @@ async fn write(world: &World, topic: &str, garbage: Garbage) {
     }
     // The log is never down for whoever writes garbage.
     let _ = world
-        .append("foreign", topic, partition, vec![record])
+        .append(FOREIGN, topic, partition, vec![record])
         .await;
 }

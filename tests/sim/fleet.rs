@@ -17,6 +17,7 @@ use order::context::OrderContext;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::check::Side;
 use crate::databases::Databases;
 use crate::edge::Edge;
 use crate::plan::{LEASE_TIME, Plan};
@@ -94,7 +95,7 @@ impl Fleet {
             let databases = Arc::clone(&databases);
             Box::pin(async move {
                 let opened = databases.order().await;
-                service.run(OrderContext, opened).await;
+                service.run(OrderContext, Side::Order, opened).await;
             })
         })
     }
@@ -117,7 +118,9 @@ impl Fleet {
             let databases = Arc::clone(&databases);
             Box::pin(async move {
                 let opened = databases.inventory().await;
-                service.run(InventoryContext::default(), opened).await;
+                service
+                    .run(InventoryContext::default(), Side::Inventory, opened)
+                    .await;
             })
         })
     }
@@ -144,6 +147,7 @@ impl Service {
     async fn run<C: Context, S: Backend<C>>(
         self,
         context: C,
+        side: Side,
         opened: Result<Arc<S>, store::Error>,
     ) {
         let Self {
@@ -165,7 +169,7 @@ impl Service {
         };
         let ended = runtime::run(
             Arc::new(context),
-            Arc::new(SimStore::new(&process, &store)),
+            Arc::new(SimStore::new(&process, side, &store)),
             ports(&process, lease),
             options,
             Feed::new(),

@@ -6,13 +6,16 @@ use std::time::Duration;
 use inventory::context::InventoryContext;
 use inventory::store::memory as stock_tables;
 use messaging::context::Context;
-use messaging::store::memory::{MemoryStore, Timeouts, Tx};
+use messaging::shard::{Epoch, ShardId};
+use messaging::store::memory::{Commit, MemoryStore, Observer, Timeouts, Tx};
 use messaging::store::{Checkpoint, Effects, Error, Operations, Tables};
 use order::context::OrderContext;
 use order::store::memory as order_tables;
 
-use crate::databases::{Databases, Rows, Side};
+use crate::check::{Observed, Side};
+use crate::databases::{Databases, Rows};
 use crate::ports::store::Backend;
+use crate::world::World;
 
 impl<C: Context, T: Tables<C, Tx>> Backend<C> for MemoryStore<T> {
     const LATE: bool = true;
@@ -27,6 +30,32 @@ impl<C: Context, T: Tables<C, Tx>> Backend<C> for MemoryStore<T> {
     }
 }
 
+/// Tells the checker, and asks it what it thinks.
+struct Watched {
+    observed: Observed,
+    world: Arc<World>,
+}
+
+fn watched(world: &Arc<World>, side: Side) -> Arc<Watched> {
+    let checker = Arc::clone(&world.checker);
+    Arc::new(Watched {
+        observed: Observed { checker, side },
+        world: Arc::clone(world),
+    })
+}
+
+impl Observer for Watched {
+    fn claimed(&self, shard: ShardId, epoch: Epoch) {
+        self.observed.claimed(shard, epoch);
+        self.world.look();
+    }
+
+    fn committed(&self, commit: &Commit<'_>) {
+        self.observed.committed(commit);
+        self.world.look();
+    }
+}
+
 /// One database per service, shared by its processes.
 pub(crate) struct InMemory {
     pub(crate) order: Arc<MemoryStore<order_tables::MemoryTables>>,
@@ -34,14 +63,16 @@ pub(crate) struct InMemory {
 }
 
 impl InMemory {
-    pub(crate) fn new() -> Self {
+    /// Empty databases, whose commits `world` looks at.
+    pub(crate) fn new(world: &Arc<World>) -> Self {
         let timeouts = Timeouts::default();
+        let order = MemoryStore::within(timeouts, order_tables::MemoryTables);
+        order.observe(watched(world, Side::Order));
+        let inventory = MemoryStore::within(timeouts, stock_tables::MemoryTables::default());
+        inventory.observe(watched(world, Side::Inventory));
         Self {
-            order: Arc::new(MemoryStore::within(timeouts, order_tables::MemoryTables)),
-            inventory: Arc::new(MemoryStore::within(
-                timeouts,
-                stock_tables::MemoryTables::default(),
-            )),
+            order: Arc::new(order),
+            inventory: Arc::new(inventory),
         }
     }
 }

@@ -101,6 +101,7 @@ impl Process {
         if self.alive.swap(false, Ordering::SeqCst) {
             self.note(format_args!("CRASH {whence}"));
             self.world.count(|counts| counts.crash(whence));
+            self.world.checker.crashed(whence);
             self.bury();
         }
     }

@@ -7,15 +7,16 @@ use messaging::limits::{BACKOFF, LOG_CALL_TIMEOUT};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::check::{Side, Violation};
 use crate::client::{self, Sent};
 use crate::counts::Counts;
-use crate::databases::{Databases, Rows, Side};
+use crate::databases::{Databases, Rows};
 use crate::dice::Dice;
 use crate::fleet::Fleet;
 use crate::memory::InMemory;
 use crate::plan::{LEASE_TIME, Plan};
-use crate::world::{Violation, World};
-use crate::{end, events};
+use crate::world::World;
+use crate::{check, end, events};
 
 /// How long the store may take to come to rest once nothing goes wrong any more: twice the lease
 /// time, the longest backoff, and the time for what is under way to be given up and done again.
@@ -29,6 +30,7 @@ pub(crate) struct Report {
     pub(crate) seed: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) counts: Counts,
+    pub(crate) checked: check::Counts,
     pub(crate) trace: Vec<String>,
 }
 
@@ -43,12 +45,13 @@ pub(crate) fn seed(seed: u64, record: bool) -> Report {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(&mut dice);
         let world = World::new(dice.fork(), plan.partitions, record, Vec::new());
-        let databases = Arc::new(InMemory::new());
+        let databases = Arc::new(InMemory::new(&world));
         simulate(&world, &plan, &databases).await;
         Report {
             seed,
             violation: world.violation(),
             counts: world.counts(),
+            checked: world.checker.counts(),
             trace: world.trace.lines(),
         }
     })
@@ -91,6 +94,8 @@ async fn story<D: Databases>(
     world
         .trace
         .note("world", format_args!("SETTLED after {took:?}"));
+    world.checker.settled();
+    world.look();
     end::check(&sent, &rows)?;
     recover_again(world, &fleet, databases, &rows).await
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use crate::check;
 use crate::counts::{self, Counts};
 use crate::run::{self, Report};
 
@@ -66,6 +67,10 @@ fn told(reports: &[Report]) -> String {
     for counts in &counts {
         all.absorb(counts);
     }
+    let mut checked = check::Counts::default();
+    for report in reports {
+        checked.absorb(&report.checked);
+    }
     let list = |counted: &BTreeMap<String, u64>| -> String {
         let items = counted
             .iter()
@@ -73,7 +78,7 @@ fn told(reports: &[Report]) -> String {
         items.collect()
     };
     format!(
-        "{}crashes:{}\nfaults:{}\nlongest time to settle: {:?}",
+        "{}crashes:{}\nfaults:{}\nlongest time to settle: {:?}\n{checked:?}",
         counts::distribution(&counts),
         list(&all.crash_points),
         list(&all.faults),

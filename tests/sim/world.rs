@@ -8,10 +8,13 @@ use std::time::Duration;
 use messaging::clock::{SystemClock, Timestamp};
 use messaging::log::memory::MemoryLog;
 use messaging::log::{Consumed, Error, Log, Record};
+use messaging::registry::SchemaRegistry;
 use messaging::registry::memory::MemoryRegistry;
+use messaging::shard::{Epoch, ShardId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::check::{Checker, Side, Tolerance, Violation};
 use crate::counts::Counts;
 use crate::dice::Dice;
 use crate::process::Process;
@@ -21,14 +24,8 @@ use crate::weather::Weather;
 /// Where every simulated clock starts: 2026-11-22T00:00:00Z.
 const EPOCH_MS: i64 = 1_795_305_600_000;
 
-/// An invariant that did not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Violation {
-    /// Its name in the list of invariants, for example `S4`.
-    pub(crate) invariant: &'static str,
-    /// What was found.
-    pub(crate) detail: String,
-}
+/// Who writes what no program of the store would write.
+pub(crate) const FOREIGN: &str = "foreign";
 
 /// The surroundings of all processes.
 pub(crate) struct World {
@@ -36,6 +33,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<MemoryRegistry>,
     pub(crate) partitions: i32,
     pub(crate) trace: Trace,
+    pub(crate) checker: Arc<Checker>,
     started: Instant,
     dice: Mutex<Dice>,
     weather: Mutex<Weather>,
@@ -56,9 +54,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(dice: Dice, partitions: i32, record: bool, crash_at: Vec<u64>) -> Arc<Self> {
+        let registry = Arc::new(MemoryRegistry::new());
+        let known: Arc<dyn SchemaRegistry> = Arc::clone(&registry) as _;
         Arc::new(Self {
+            checker: Checker::new(known, partitions, Tolerance::default()),
             log: Arc::new(MemoryLog::new(Arc::new(SystemClock))),
-            registry: Arc::new(MemoryRegistry::new()),
+            registry,
             partitions,
             trace: Trace::new(record),
             started: Instant::now(),
@@ -103,15 +104,28 @@ impl World {
 
     /// Notes that an invariant did not hold; only the first one counts.
     pub(crate) fn violated(&self, violation: Violation) {
-        self.trace.note(
-            "check",
-            format_args!("VIOLATION {} {}", violation.invariant, violation.detail),
-        );
         self.violation.send_if_modified(|found| {
             let first = found.is_none();
-            found.get_or_insert(violation);
+            if first {
+                self.trace
+                    .note("check", format_args!("VIOLATION {violation}"));
+                *found = Some(violation);
+            }
             first
         });
+    }
+
+    /// Whether the checker has found anything.
+    pub(crate) fn look(&self) {
+        if let Some(violation) = self.checker.violation() {
+            self.violated(violation);
+        }
+    }
+
+    /// A turn or a claim was refused: the shard has a newer owner.
+    pub(crate) fn refused(&self, side: Side, shard: ShardId, epoch: Epoch) {
+        self.count(|counts| counts.fenced += 1);
+        self.checker.refused(side, shard, epoch);
     }
 
     pub(crate) fn violation(&self) -> Option<Violation> {
@@ -175,6 +189,12 @@ impl World {
         self.count(|counts| counts.records += appended.len() as u64);
         let place = (topic.to_owned(), partition);
         self.ends.lock().unwrap().insert(place, last + 1);
+        if who == FOREIGN {
+            self.checker.injected(topic, partition, &appended);
+        } else {
+            self.checker.appended(topic, partition, &appended);
+        }
+        self.look();
         Ok(last)
     }
 

@@ -12,6 +12,7 @@ use messaging::store::{
 };
 use tokio::time::Instant;
 
+use crate::check::Side;
 use crate::process::Process;
 
 /// A database that the simulator can run on.
@@ -32,6 +33,7 @@ pub(crate) trait Backend<C: Context>: Store<C> {
 pub(crate) struct SimStore<S> {
     process: Arc<Process>,
     inner: Arc<S>,
+    side: Side,
     full_until: Mutex<Option<Instant>>,
 }
 
@@ -55,10 +57,11 @@ enum CommitFault {
 }
 
 impl<S> SimStore<S> {
-    pub(crate) fn new(process: &Arc<Process>, inner: &Arc<S>) -> Self {
+    pub(crate) fn new(process: &Arc<Process>, side: Side, inner: &Arc<S>) -> Self {
         Self {
             process: Arc::clone(process),
             inner: Arc::clone(inner),
+            side,
             full_until: Mutex::default(),
         }
     }
@@ -87,6 +90,12 @@ impl<S> SimStore<S> {
             return self.fails(ErrorKind::Retry, operation, "the connection is lost");
         }
         Ok(())
+    }
+
+    fn refused(&self, error: &Error, shard: ShardId, epoch: Epoch) {
+        if error.kind == ErrorKind::Fenced {
+            self.process.world.refused(self.side, shard, epoch);
+        }
     }
 
     fn commit_fault(&self, late: bool) -> Option<CommitFault> {
@@ -136,10 +145,13 @@ impl<C: Context, S: Backend<C>> Store<C> for SimStore<S> {
             Ok(_) => self
                 .process
                 .note(format_args!("claims shard {shard} epoch {}", epoch.0)),
-            Err(error) => self.process.note(format_args!(
-                "claims shard {shard} epoch {}: {error}",
-                epoch.0
-            )),
+            Err(error) => {
+                self.process.note(format_args!(
+                    "claims shard {shard} epoch {}: {error}",
+                    epoch.0
+                ));
+                self.refused(error, shard, epoch);
+            }
         }
         self.process.step("store.claimed").await;
         if self.chance(weather.commit_answer_lost) {
@@ -157,9 +169,7 @@ impl<C: Context, S: Backend<C>> Store<C> for SimStore<S> {
                 "begin shard {shard} epoch {}: {error}",
                 epoch.0
             ));
-            if error.kind == ErrorKind::Fenced {
-                self.process.world.count(|counts| counts.fenced += 1);
-            }
+            self.refused(error, shard, epoch);
         }
         self.process.step("store.begun").await;
         Ok(SimTurn {
@@ -321,7 +331,6 @@ impl<C: Context, S: Backend<C>> Turn<C> for SimTurn<'_, C, S> {
                 process.world.count(|counts| match error.kind {
                     ErrorKind::Unknown => counts.commits_unknown += 1,
                     ErrorKind::CursorMoved => counts.cursor_moved += 1,
-                    ErrorKind::Fenced => counts.fenced += 1,
                     _ => {}
                 });
             }
