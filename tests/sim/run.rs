@@ -36,6 +36,11 @@ pub(crate) struct Report {
 
 /// Runs a seed in memory; `record` makes its trace.
 pub(crate) fn seed(seed: u64, record: bool) -> Report {
+    seasoned(seed, record, |_| {})
+}
+
+/// As [`seed`], with another plan than the seed's own.
+pub(crate) fn seasoned(seed: u64, record: bool, season: impl FnOnce(&mut Plan)) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -43,7 +48,8 @@ pub(crate) fn seed(seed: u64, record: bool) -> Report {
         .unwrap();
     runtime.block_on(async {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice);
+        let mut plan = Plan::draw(&mut dice);
+        season(&mut plan);
         let world = World::new(dice.fork(), plan.partitions, record, Vec::new());
         let databases = Arc::new(InMemory::new(&world));
         simulate(&world, &plan, &databases).await;
