@@ -15,7 +15,7 @@ use crate::proxy::{Condition, Direction};
 use crate::world::{Way, World};
 
 /// How long a fault lasts.
-const LASTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
+const LASTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
 /// How long nothing is done between two faults of one lane.
 const BETWEEN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(600));
 /// How soon a part that was killed is killed once more, while it recovers.

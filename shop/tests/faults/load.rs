@@ -19,17 +19,19 @@ const CALLERS: usize = 16;
 /// Products that are received. One more is ordered, and nobody has ever heard of it.
 pub(crate) const PRODUCTS: usize = 12;
 /// Pieces that a delivery has at most; on average somewhat less than what is ordered meanwhile.
-const DELIVERY_MAX: usize = 120;
+const DELIVERY_MAX: usize = 64;
 /// How often a command is sent at most until its client gives up.
 const TRIES_MAX: usize = 8;
 /// A call's deadline.
-const DEADLINE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
+const DEADLINE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
 /// How long a client waits before it tries again, at most.
 const RETRY_MAX: Duration = Duration::from_millis(300);
 /// How long a client thinks before its next command, at most.
 const THINK_MAX: Duration = Duration::from_millis(10);
-/// The latest orders, which repetitions, changes and reads are about.
+/// The latest commands, whose orders repetitions, cancellations and reads are about.
 const RECENT: usize = 200;
+/// The latest commands, whose orders may be reserved by now and are shipped.
+const SHIPPED: usize = 2_000;
 
 /// A command and what its client knows of it.
 #[derive(Clone, Debug)]
@@ -146,7 +148,7 @@ impl Load {
 
     /// Reads an order: it must not be older than what was shown before.
     async fn read(&self, client: &mut Client, dice: &mut Dice) {
-        let Some(order_id) = self.recent(dice).map(|order| order.order_id) else {
+        let Some(order_id) = self.recent(RECENT, dice).map(|order| order.order_id) else {
             return;
         };
         let before = self.shown.lock().unwrap().get(&order_id).copied();
@@ -172,7 +174,12 @@ impl Load {
 
     fn next(&self, dice: &mut Dice) -> What {
         let chance = dice.below(100);
-        let recent = self.recent(dice);
+        let latest = if (22..37).contains(&chance) {
+            SHIPPED
+        } else {
+            RECENT
+        };
+        let recent = self.recent(latest, dice);
         match (chance, recent) {
             (0..8, Some(order)) => What::Place(order, None),
             (8..12, Some(order)) => What::Place(other_content(order), waiting(dice)),
@@ -191,10 +198,10 @@ impl Load {
         }
     }
 
-    /// One of the latest orders that were placed.
-    fn recent(&self, dice: &mut Dice) -> Option<Order> {
+    /// One of the orders placed by the `latest` commands.
+    fn recent(&self, latest: usize, dice: &mut Dice) -> Option<Order> {
         let history = self.history.lock().unwrap();
-        let first = history.sent.len().saturating_sub(RECENT);
+        let first = history.sent.len().saturating_sub(latest);
         let placed: Vec<_> = history.sent[first..]
             .iter()
             .filter_map(|sent| match &sent.what {

@@ -15,8 +15,10 @@
 //! | `world`, `process`, `proxy`, `port`, `disk` | the processes and the ways between them |
 //! | `mix`, `fault` | what is done to them |
 //! | `load`, `client` | who calls meanwhile, and what they are told |
-//! | `settle`, `topics`, `database`, `check` | the end, and what must hold then |
-//! | `run` | one run from start to end, and its report |
+//! | `settle`, `topics`, `database`, `rows` | the end, and what is there then |
+//! | `proof`, `check` | what must hold then: the audit's rules, and what only this test can know |
+//! | `noticed` | that the checks notice |
+//! | `run`, `tell` | one run from start to end, and its report |
 
 #![allow(
     clippy::unwrap_used,
@@ -35,11 +37,15 @@ mod disk;
 mod fault;
 mod load;
 mod mix;
+mod noticed;
 mod port;
 mod process;
+mod proof;
 mod proxy;
+mod rows;
 mod run;
 mod settle;
+mod tell;
 mod topics;
 mod world;
 

@@ -1,8 +1,10 @@
 //! Which faults a run injects.
 
+use std::collections::BTreeMap;
+
 use messaging::crash::Point;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Times};
 use crate::process::Role;
 use crate::proxy::Direction;
 use crate::world::Way;
@@ -16,6 +18,32 @@ pub(crate) struct Mix {
     pub(crate) lanes: usize,
     /// What a run of full length must have injected.
     pub(crate) coverage: Coverage,
+}
+
+impl Mix {
+    /// Whether it needs a disk that can be filled.
+    pub(crate) fn fills_disk(&self) -> bool {
+        self.faults.contains(&Fault::FullDisk)
+    }
+
+    /// What a run of full length should have injected and has not. Without a disk that can be
+    /// filled that fault is left out, which the report says.
+    pub(crate) fn missing(&self, done: &BTreeMap<String, Times>, with_disk: bool) -> Vec<String> {
+        let was_hit = |fault: &Fault| match self.coverage {
+            Coverage::EachFault => done
+                .get(&fault.to_string())
+                .is_some_and(|times| times.hit > 0),
+            Coverage::EachKind => done
+                .values()
+                .any(|times| times.kind == fault.kind() && times.hit > 0),
+        };
+        self.faults
+            .iter()
+            .filter(|fault| with_disk || **fault != Fault::FullDisk)
+            .filter(|fault| !was_hit(fault))
+            .map(|fault| format!("never injected, so nothing is shown: {fault}"))
+            .collect()
+    }
 }
 
 /// What must have been injected.

@@ -50,6 +50,19 @@ impl Role {
     }
 }
 
+/// What the leader of a group does; `$0` is the folder. Who cleans up is no member of the group.
+const LEADER: &str = r#"
+    read -r orderly || {
+        setsid sh -c '
+            kill -s KILL -- "-$1"
+            umount -l "$0/small" 2>/dev/null
+            rm -rf "$0"
+        ' "$0" "$$" &
+        wait
+    }
+    kill -s KILL 0
+"#;
+
 /// The processes of one test, as a process group that does not outlive it.
 ///
 /// Its leader is a shell that waits for a line; when the test ends, however it ends, the pipe
@@ -63,11 +76,8 @@ pub(crate) struct Group {
 impl Group {
     /// A group whose files are in `folder`, with a file system mounted at `folder/small` perhaps.
     pub(crate) fn new(folder: &Path) -> Self {
-        let script = "read -r orderly || { \
-                          setsid sh -c 'sleep 1; umount -l \"$0/small\" 2>&-; rm -rf \"$0\"' \"$0\" & \
-                      }; kill -s KILL 0";
         let mut leader = Command::new("sh")
-            .args(["-c", script])
+            .args(["-c", LEADER])
             .arg(folder)
             .stdin(Stdio::piped())
             .stderr(Stdio::null())

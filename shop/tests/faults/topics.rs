@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use contracts::inventory::{InventoryCommand, ReceiveStock};
 use contracts::topics;
-use messaging::codec;
-use messaging::envelope::Envelope;
 use messaging::limits::FETCH_BYTES_MAX;
 use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{Consumed, Log, ReadLimit};
-use messaging::registry::SchemaRegistry;
 use messaging::registry::confluent::ConfluentRegistry;
 
 use crate::process::Role;
@@ -46,46 +42,20 @@ impl Topics {
         ends
     }
 
-    /// Every record of a topic, partition by partition.
-    pub(crate) async fn records(&self, topic: &str) -> Vec<Consumed> {
+    /// Every record of a partition, by offset.
+    pub(crate) async fn partition(&self, topic: &str, partition: i32) -> Vec<Consumed> {
         let limit = ReadLimit {
             bytes_max: FETCH_BYTES_MAX,
             wait_max: Duration::ZERO,
         };
-        let mut records = Vec::new();
-        for partition in 0..PARTITIONS {
-            let mut next = 0;
-            loop {
-                let batch = self.log.read(topic, partition, next, limit).await.unwrap();
-                let Some(last) = batch.records.last() else {
-                    break;
-                };
-                next = last.offset + 1;
-                records.extend(batch.records);
+        let mut records: Vec<Consumed> = Vec::new();
+        loop {
+            let next = records.last().map_or(0, |last| last.offset + 1);
+            let batch = self.log.read(topic, partition, next, limit).await.unwrap();
+            if batch.records.is_empty() {
+                return records;
             }
+            records.extend(batch.records);
         }
-        records
-    }
-
-    /// The ids of all messages in a topic, repetitions included.
-    pub(crate) async fn ids(&self, topic: &str) -> Vec<String> {
-        let records = self.records(topic).await.into_iter();
-        let envelopes = records.map(|found| Envelope::from_headers(&found.record.headers));
-        envelopes.map(|envelope| envelope.unwrap().id).collect()
-    }
-
-    /// All deliveries that Inventory was told of, repetitions included.
-    pub(crate) async fn receipts(&self) -> Vec<ReceiveStock> {
-        let mut receipts = Vec::new();
-        for found in self.records(topics::INVENTORY_COMMANDS).await {
-            let envelope = Envelope::from_headers(&found.record.headers).unwrap();
-            let value = found.record.value.unwrap();
-            let (id, datum) = codec::unframe(&value).unwrap();
-            let schema = self.registry.schema(id).await.unwrap();
-            let command = InventoryCommand::decode(&envelope.message_type, &schema, datum);
-            let InventoryCommand::Receive(receipt) = command.unwrap().unwrap();
-            receipts.push(receipt);
-        }
-        receipts
     }
 }

@@ -1,0 +1,192 @@
+//! The services' rows, as the models of their domains. Read here by statements of their own, not
+//! by the services' code, which might be wrong in the same way twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use audit::checkpoint::{Checkpoint, Shard};
+use audit::record::{Place, Topic};
+use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
+use inventory::domain::ids::{OrderId, ProductId};
+use inventory::domain::reservation::{Flow, Reservation, Status as Held};
+use inventory::domain::stock::Stock;
+use messaging::clock::Timestamp;
+use order::domain::{Order, Status};
+use sqlx::FromRow;
+
+use crate::database::Database;
+
+#[derive(FromRow)]
+struct OrderRow {
+    order_id: String,
+    customer_id: String,
+    currency: String,
+    lines: String,
+    on_shortage: String,
+    status: String,
+    version: i64,
+    reservation_version: i64,
+    reason: String,
+    placed_at: i64,
+    updated_at: i64,
+}
+
+/// Order's orders, in the sequence of placement.
+pub(crate) async fn orders(database: &mut Database) -> Result<Vec<Order>, sqlx::Error> {
+    let rows: Vec<OrderRow> = database
+        .rows(
+            "SELECT order_id, customer_id, currency, lines, on_shortage, status, version,
+                 reservation_version, reason, placed_at, updated_at
+             FROM orders ORDER BY sequence",
+        )
+        .await?;
+    Ok(rows.into_iter().map(order).collect())
+}
+
+fn order(row: OrderRow) -> Order {
+    let lines: Vec<(String, i32, i64)> = serde_json::from_str(&row.lines).unwrap();
+    let line = |(product_id, quantity, unit_price_minor)| PlaceOrderLine {
+        product_id,
+        quantity,
+        unit_price_minor,
+    };
+    Order {
+        placed: PlaceOrder {
+            order_id: row.order_id,
+            customer_id: row.customer_id,
+            currency: row.currency,
+            lines: lines.into_iter().map(line).collect(),
+            on_shortage: [OnShortage::Backorder, OnShortage::Reject]
+                .into_iter()
+                .find(|on_shortage| on_shortage.as_str() == row.on_shortage)
+                .unwrap(),
+        },
+        status: Status::from_name(&row.status).unwrap(),
+        version: row.version,
+        reservation_version: row.reservation_version,
+        reason: row.reason,
+        placed_at: Timestamp(row.placed_at),
+        updated_at: Timestamp(row.updated_at),
+    }
+}
+
+#[derive(FromRow)]
+struct ReservationRow {
+    order_id: String,
+    order_version: i64,
+    version: i64,
+    status: String,
+    position: Option<i64>,
+    fulfilment: Option<i64>,
+    correlation_id: String,
+    traceparent: Option<String>,
+}
+
+/// Inventory's reservations, by order.
+pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservation>, sqlx::Error> {
+    let rows: Vec<ReservationRow> = database
+        .rows(
+            "SELECT order_id, order_version, version, status, position, fulfilment,
+                 correlation_id, traceparent
+             FROM reservation ORDER BY order_id",
+        )
+        .await?;
+    let lines: Vec<(String, String, i32)> = database
+        .rows("SELECT order_id, product_id, quantity FROM reservation_line")
+        .await?;
+    let waiting: Vec<(String, String)> = database
+        .rows("SELECT order_id, product_id FROM waiter")
+        .await?;
+    let reservation = |row: ReservationRow| {
+        let reservation = Reservation {
+            order_id: OrderId::from(&row.order_id),
+            order_version: row.order_version,
+            version: row.version,
+            status: Held::from_name(&row.status).unwrap(),
+            position: row.position,
+            fulfilment: row.fulfilment,
+            lines: BTreeMap::new(),
+            short: BTreeSet::new(),
+            flow: Flow {
+                correlation_id: row.correlation_id,
+                traceparent: row.traceparent,
+            },
+        };
+        (row.order_id, reservation)
+    };
+    let mut found: BTreeMap<String, Reservation> = rows.into_iter().map(reservation).collect();
+    for (order_id, product, quantity) in lines {
+        let reservation = found.get_mut(&order_id).expect("a line has a reservation");
+        let lines = &mut reservation.lines;
+        lines.insert(ProductId::from(product), quantity);
+    }
+    for (order_id, product) in waiting {
+        let reservation = found
+            .get_mut(&order_id)
+            .expect("a waiter has a reservation");
+        reservation.short.insert(ProductId::from(product));
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Inventory's stock, by product.
+pub(crate) async fn stock(database: &mut Database) -> Result<Vec<(String, Stock)>, sqlx::Error> {
+    let rows: Vec<(String, i64, i64, i64)> = database
+        .rows("SELECT product_id, on_hand, reserved, version FROM stock ORDER BY product_id")
+        .await?;
+    let stock = |(product, on_hand, reserved, version)| {
+        let stock = Stock {
+            on_hand,
+            reserved,
+            version,
+        };
+        (product, stock)
+    };
+    Ok(rows.into_iter().map(stock).collect())
+}
+
+/// How far a service has come.
+pub(crate) async fn checkpoint(database: &mut Database) -> Result<Checkpoint, sqlx::Error> {
+    let mut shards: BTreeMap<i32, Shard> = BTreeMap::new();
+    let numbers: Vec<(i32,)> = database.rows("SELECT shard FROM shard").await?;
+    for (number,) in numbers {
+        shards.insert(number, Shard::default());
+    }
+    for (number, topic, next) in database.cursors().await? {
+        let cursors = &mut shards.entry(number).or_default().cursors;
+        cursors.insert(Topic::from_name(&topic).unwrap(), next);
+    }
+    let waiting: Vec<(i32, i64)> = database
+        .rows("SELECT partition, count(*) FROM outbox GROUP BY partition")
+        .await?;
+    for (partition, rows) in waiting {
+        shards.entry(partition).or_default().outbox_rows = rows;
+    }
+    Ok(Checkpoint { shards })
+}
+
+/// The conflicts that a service has recorded, with their keys.
+pub(crate) async fn conflicts(
+    database: &mut Database,
+) -> Result<BTreeMap<Place, String>, sqlx::Error> {
+    let rows: Vec<(i32, String, i64, String)> = database
+        .rows("SELECT shard, topic, log_offset, key FROM conflict")
+        .await?;
+    let conflict = |(partition, topic, offset, key): (i32, String, i64, String)| {
+        let place = Place {
+            topic: Topic::from_name(&topic).unwrap(),
+            partition,
+            offset,
+        };
+        (place, key)
+    };
+    Ok(rows.into_iter().map(conflict).collect())
+}
+
+/// What is wrong with the file itself, in SQLite's words.
+pub(crate) async fn damage(file: &Path) -> Result<Vec<String>, sqlx::Error> {
+    let mut database = Database::open(file).await?;
+    let verdict: Vec<(String,)> = database.rows("PRAGMA integrity_check").await?;
+    let lines = verdict.into_iter().map(|(line,)| line);
+    Ok(lines.filter(|line| line != "ok").collect())
+}
