@@ -8,6 +8,10 @@
 
 mod support;
 
+use messaging::clock::Timestamp;
+use messaging::log::kafka::{Config, KafkaLog};
+use messaging::log::{Log, Record};
+use messaging::partitioner::partition_of;
 use serde_json::{Value, json};
 use support::{Up, order, wait_for};
 
@@ -165,6 +169,54 @@ fn an_order_cancelled_before_it_was_placed() {
     );
 }
 
+/// Appends a command to an order that nobody can read.
+fn poison(store: &Up, order_id: &'static str) {
+    let log = KafkaLog::new(Config {
+        bootstrap: vec![store.address("log").to_owned()],
+        client_id: "test".to_owned(),
+    });
+    let record = Record {
+        key: Some(order_id.into()),
+        value: Some("garbage".into()),
+        headers: Vec::new(),
+        timestamp: Timestamp(1),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let partitions = log.partitions("order.commands").await.unwrap().unwrap();
+        let partition = partition_of(order_id.as_bytes(), partitions);
+        let appended = log.append("order.commands", partition, vec![record]).await;
+        appended.unwrap();
+    });
+}
+
+#[test]
+fn messages_that_are_set_aside_are_marked_and_waited_for() {
+    let store = Up::start(&["--fresh", "--seed"]);
+    let placed = store.place(&order("A", &[("PRODUCT_001", 3)]), &["--wait", "RESERVED"]);
+    assert_eq!(placed.status, 0, "{placed:?}");
+    poison(&store, "A");
+    assert_eq!(store.shop(&["cancel", "A"]).status, 0);
+    let text = explained_with(&store, "A", "PARKED by order (behind)");
+    assert!(text.contains("^ PARKED by order (undecodable): "), "{text}");
+    assert!(text.contains("status       RESERVED"), "{text}");
+    let row = text.lines().find(|line| line.contains("cannot be read"));
+    let poisoned = row.unwrap().split_whitespace().nth(2).unwrap();
+    let end = end(&text);
+    assert!(
+        end.starts_with(&format!(
+            "A waits for an operator: order set {poisoned} aside ("
+        )),
+        "{end}"
+    );
+    assert!(
+        end.ends_with(&format!(
+            ", and 1 more behind it; run: shop parked show {poisoned}"
+        )),
+        "{end}"
+    );
+}
+
 #[test]
 fn an_order_that_nobody_knows_is_refused() {
     let store = Up::start(&["--fresh", "--seed"]);
@@ -205,6 +257,13 @@ fn parts_that_are_down_are_named_and_the_rest_is_told() {
         end(&text),
         format!("A waits for inventory to read {placed}, and nobody answers at {url}")
     );
+
+    let no_log = ["explain", "A", "--log", &support::free_address()];
+    let outcome = store.shop(&no_log);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.out.contains("status       PENDING"), "{outcome:?}");
+    let unread = "note: order.commands, order.events, inventory.events could not be read: ";
+    assert!(outcome.out.contains(unread), "{outcome:?}");
 
     let nobody = ["explain", "NOBODY", "--inventory", &url];
     let outcome = store.shop(&nobody);

@@ -1,6 +1,6 @@
 //! What is noticeable about a message: repetitions, conflicts, parked and unread ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use contracts::order::{OrderCommand, OrderEvent, PlaceOrder};
 use contracts::topics;
@@ -77,7 +77,7 @@ pub fn of(facts: &Facts, messages: &[&Message]) -> Vec<Vec<Mark>> {
 /// What earlier messages have said.
 struct Seen<'m> {
     /// Ids of messages that caused an event of Order.
-    effective: Vec<&'m str>,
+    effective: HashSet<&'m str>,
     /// Every event of Order that there is stands in the log.
     all_published: bool,
     /// First messages by type and id.
@@ -93,7 +93,7 @@ impl<'m> Seen<'m> {
         let of_order = |message: &&&'m Message| matches!(message.said, Said::Order(_));
         let events = || messages.iter().filter(of_order);
         let newest = events().filter_map(|message| version(message)).max();
-        let effective: Vec<_> = events()
+        let effective: HashSet<_> = events()
             .filter_map(|message| message.cause.as_deref())
             .collect();
         let placement = placement(facts, messages, &effective);
@@ -195,7 +195,7 @@ impl<'m> Seen<'m> {
         };
         let cursor = facts.order_shard.cursor(&message.place.topic)?;
         let id = message.id.as_deref()?;
-        if cursor <= message.place.offset || self.effective.contains(&id) {
+        if cursor <= message.place.offset || self.effective.contains(id) {
             return None;
         }
         let placed_before = match self.placement {
@@ -218,7 +218,7 @@ impl<'m> Seen<'m> {
 fn placement<'m>(
     facts: &Facts,
     messages: &[&'m Message],
-    effective: &[&str],
+    effective: &HashSet<&str>,
 ) -> Option<&'m Message> {
     let placements = || {
         let is_placement =
@@ -227,7 +227,7 @@ fn placement<'m>(
     };
     let caused = placements().find(|message| {
         let id = message.id.as_deref();
-        id.is_some_and(|id| effective.contains(&id))
+        id.is_some_and(|id| effective.contains(id))
     });
     let may_count = |message: &&Message| {
         parked(facts, message).is_none() && facts.is_whole(topics::ORDER_COMMANDS)

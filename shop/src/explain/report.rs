@@ -343,7 +343,7 @@ partition    3
 5  1970-01-01T00:00:01.000Z  order.commands/3@1    PlaceOrder                         4 A for CUSTOMER_001
      ^ CONFLICT: other content than order.commands/3@0; changes nothing
 
-O1 waits for stock of A: 2 available, 3 needed; position 4 in the queue
+O1 waits for stock of A: 2 available, 3 needed; position 4 in the queue, and nobody passes
 "
         );
     }

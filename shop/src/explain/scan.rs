@@ -174,7 +174,8 @@ pub(super) struct Progress {
 struct Count {
     read: u64,
     all: u64,
-    is_shown: bool,
+    /// In percent; `None` before anything was shown.
+    shown: Option<u64>,
 }
 
 impl Progress {
@@ -194,9 +195,10 @@ impl Progress {
         let mut count = self.count();
         count.read += 1;
         let is_due = self.is_watched && count.read.is_multiple_of(RECORDS_PER_LOOK);
-        if is_due && SystemClock.now().since(self.started) >= PATIENCE {
-            count.is_shown = true;
-            let percent = (count.read * 100) / count.all.max(count.read);
+        let percent = (count.read * 100) / count.all.max(count.read);
+        let is_late = || SystemClock.now().since(self.started) >= PATIENCE;
+        if is_due && count.shown != Some(percent) && is_late() {
+            count.shown = Some(percent);
             // A terminal that is gone needs no progress.
             let _ = write!(stderr(), "\rreading the log: {percent} %");
         }
@@ -204,7 +206,7 @@ impl Progress {
 
     /// Takes the line away again.
     pub(super) fn end(&self) {
-        if self.count().is_shown {
+        if self.count().shown.is_some() {
             let _ = write!(stderr(), "\r{:<24}\r", "");
         }
     }

@@ -143,7 +143,7 @@ impl fmt::Display for Waiting {
             Self::Contradiction { what } => {
                 write!(f, "cannot go on by itself: {what}; run: shop audit")
             }
-            Self::Unknown { why } => write!(f, "what it waits for cannot be said: {why}"),
+            Self::Unknown { why } => write!(f, "cannot be judged: {why}"),
         }
     }
 }
@@ -171,7 +171,7 @@ impl Waiting {
         }
         match place {
             Some(1) => f.write_str("; it is the first in the queue"),
-            Some(place) => write!(f, "; position {place} in the queue"),
+            Some(place) => write!(f, "; position {place} in the queue, and nobody passes"),
             None => f.write_str("; position in the queue unknown"),
         }
     }

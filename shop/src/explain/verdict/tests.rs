@@ -33,7 +33,7 @@ fn a_reserved_order_waits_for_people() {
 fn a_backordered_order_waits_for_stock_at_its_place() {
     assert_eq!(
         said(Given::backordered("O1", 2, 4)),
-        ["waits for stock of A: 2 available, 3 needed; position 4 in the queue"]
+        ["waits for stock of A: 2 available, 3 needed; position 4 in the queue, and nobody passes"]
     );
     assert_eq!(
         said(Given::backordered("O1", 2, 1)),
@@ -151,7 +151,7 @@ fn an_order_waits_for_a_service_that_is_down() {
     );
     assert_eq!(
         said(Given::reserved("O1").silent(Service::Order)),
-        ["what it waits for cannot be said: order does not answer at http://order.test:8902"]
+        ["cannot be judged: order does not answer at http://order.test:8902"]
     );
 }
 
@@ -162,7 +162,7 @@ fn a_service_that_answers_only_some_questions_is_quoted() {
     let waiting = verdict(&facts, &timeline(&facts));
     assert_eq!(
         waiting[0].to_string(),
-        "what it waits for cannot be said: UNAVAILABLE: try again"
+        "cannot be judged: UNAVAILABLE: try again"
     );
 }
 
