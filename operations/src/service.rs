@@ -63,7 +63,7 @@ impl OperationsService for Desk {
         let row = row.ok_or_else(|| not_parked(shard, &place))?;
         let message = convert::parked(&row);
         let record = row.parked.record;
-        let payload = decode::payload(&*self.registry, &record).await;
+        let payload = decode::payload(&*self.registry, &*self.clock, &record).await;
         let headers = record.headers.into_iter();
         Ok(Response::new(proto::GetParkedResponse {
             message: Some(message),

@@ -8,6 +8,7 @@ use crate::{demo, tail, up};
 mod change;
 mod explain;
 mod orders;
+mod parked;
 mod place;
 pub(crate) mod status;
 mod stock;
@@ -53,6 +54,9 @@ pub enum Command {
     Tail(tail::Args),
     /// Tell an order's way through the services, and what it waits for.
     Explain(explain::Args),
+    /// List, show, replay or discard messages that the services have set aside.
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
     /// Tell and show what the store promises, in a store of its own.
     Demo(demo::Args),
 }
@@ -87,6 +91,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Stock(args) => stock::stock(&args).await,
         Command::Tail(args) => tail::run(&args).await,
         Command::Explain(args) => explain::explain(&args).await,
+        Command::Parked(command) => parked::run(&command).await,
         Command::Demo(args) => demo::run(args).await,
     }
 }

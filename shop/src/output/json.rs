@@ -54,6 +54,16 @@ pub fn line<T: Item>(item: &T) -> String {
     String::from_utf8(bytes).expect("JSON is UTF-8")
 }
 
+/// `item` of a service as one line of JSON: the service's name stands in front of its fields.
+#[must_use]
+pub fn line_of<T: Item>(service: &str, item: &T) -> String {
+    let fields = line(item);
+    let fields = fields.strip_prefix('{').unwrap_or(&fields);
+    let comma = if fields == "}" { "" } else { "," };
+    // The name is one of the program's own: it needs no escapes.
+    format!("{{\"service\":\"{service}\"{comma}{fields}")
+}
+
 /// Reads `text` as the JSON form of `message` (a full name in the proto files).
 ///
 /// # Errors

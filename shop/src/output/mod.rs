@@ -7,11 +7,13 @@ use prost::Message;
 mod items;
 pub mod json;
 mod money;
+mod operators;
 mod table;
 
 pub(crate) use table::Table;
 
 pub use items::{order_sheet, order_state, status_name};
+pub use operators::parked_sheet;
 
 /// The shape of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +52,28 @@ impl<W: Write> Lister<W> {
             format,
             table: Table::default(),
         }
+    }
+
+    /// Prints one page of a service's items, with the service in front. A first page without items
+    /// still prints the headings of a table.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn page_of<T: Item>(&mut self, service: &str, items: &[T]) -> io::Result<()> {
+        match self.format {
+            Format::Table => {
+                let columns: Vec<&str> = ["SERVICE"].iter().chain(T::COLUMNS).copied().collect();
+                let row = |item: &T| [vec![service.to_owned()], item.cells()].concat();
+                let rows: Vec<_> = items.iter().map(row).collect();
+                self.table.page(&mut self.out, &columns, &rows)?;
+            }
+            Format::Json => {
+                for item in items {
+                    writeln!(self.out, "{}", json::line_of(service, item))?;
+                }
+            }
+        }
+        self.out.flush()
     }
 
     /// Prints one page. A first page without items still prints the headings of a table.

@@ -1,0 +1,449 @@
+//! `shop parked`: messages set aside, for the people who run the store.
+
+use std::io::{Write, stdout};
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Subcommand;
+use contracts::limits::PAGE_SIZE_MAX;
+use contracts::proto::operations_service_client::OperationsServiceClient;
+use contracts::proto::{
+    DiscardParkedRequest, GetParkedRequest, ListActionsRequest, ListConflictsRequest,
+    ListParkedRequest, ReplayParkedRequest,
+};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, Lister, json, parked_sheet};
+use crate::services::{Service, ServicesArgs};
+
+mod place;
+
+pub(super) use place::At;
+
+/// What to do about parked messages.
+#[derive(Debug, Subcommand)]
+pub enum ParkedCommand {
+    /// List parked messages, oldest first.
+    List(ListArgs),
+    /// Show a parked message: why, its headers, its payload.
+    Show(ShowArgs),
+    /// Decide the parked messages of a key again, in order. Status 1 if one of them stays parked.
+    Replay(ReplayArgs),
+    /// Take a parked message out for good, without effect; what stands behind it stays parked
+    /// until it is replayed.
+    Discard(DiscardArgs),
+    /// List replays and discards, newest first: who, when, why, and what came of it.
+    Actions(TrailArgs),
+    /// List conflicts: messages that repeated an id with other content, and changed nothing.
+    Conflicts(ConflictsArgs),
+}
+
+/// What all of them take.
+#[derive(clap::Args, Debug)]
+pub(super) struct Asking {
+    /// Only this service [default: both].
+    #[arg(long, value_name = "SERVICE", value_enum)]
+    service: Option<Service>,
+
+    #[command(flatten)]
+    services: ServicesArgs,
+
+    /// Tables for people, or JSON for programs: one object per line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    output: Format,
+
+    /// How long a call may take, in seconds.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=30)
+    )]
+    timeout: u64,
+}
+
+/// The flags of `shop parked list`.
+#[derive(clap::Args, Debug)]
+pub struct ListArgs {
+    /// Only those that hold up this order or product.
+    #[arg(long, value_name = "ID", default_value = "")]
+    key: String,
+
+    /// Only those set aside for this reason.
+    #[arg(
+        long,
+        value_name = "REASON",
+        value_parser = ["undecodable", "misrouted", "failed", "behind"]
+    )]
+    reason: Option<String>,
+
+    /// Only those parked at least so long ago: 90s, 10m, 2h, 3d.
+    #[arg(long, value_name = "AGE", value_parser = place::age)]
+    older_than: Option<Duration>,
+
+    /// At most so many per service.
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// The flags of `shop parked show`.
+#[derive(clap::Args, Debug)]
+pub struct ShowArgs {
+    /// The message, as topic/partition@offset.
+    message: At,
+
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Who asks.
+#[derive(clap::Args, Debug)]
+pub(super) struct Operator {
+    /// Who asks, for the record.
+    #[arg(
+        long,
+        env = "USER",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = ""
+    )]
+    operator: String,
+}
+
+/// The flags of `shop parked replay`.
+#[derive(clap::Args, Debug)]
+pub struct ReplayArgs {
+    /// The order or product, or one of its messages as topic/partition@offset.
+    key: String,
+
+    /// Say what would happen and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+
+    #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// The flags of `shop parked discard`.
+#[derive(clap::Args, Debug)]
+pub struct DiscardArgs {
+    /// The message, as topic/partition@offset.
+    message: At,
+
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// The flags of `shop parked actions`.
+#[derive(clap::Args, Debug)]
+pub struct TrailArgs {
+    /// At most so many per service.
+    #[arg(long, value_name = "N", default_value = "50")]
+    limit: NonZeroUsize,
+
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// The flags of `shop parked conflicts`.
+#[derive(clap::Args, Debug)]
+pub struct ConflictsArgs {
+    /// Only those of this order or product.
+    #[arg(long, value_name = "ID", default_value = "")]
+    key: String,
+
+    /// At most so many per service.
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Carries out `command`.
+pub(super) async fn run(command: &ParkedCommand) -> Result<(), Failure> {
+    match command {
+        ParkedCommand::List(args) => list(args).await,
+        ParkedCommand::Show(args) => show(args).await,
+        ParkedCommand::Replay(args) => replay(args).await,
+        ParkedCommand::Discard(args) => discard(args).await,
+        ParkedCommand::Actions(args) => actions(args).await,
+        ParkedCommand::Conflicts(args) => conflicts(args).await,
+    }
+}
+
+type Client = OperationsServiceClient<Channel>;
+
+impl Asking {
+    /// The services to ask.
+    fn asked(&self) -> Vec<Service> {
+        match self.service {
+            Some(one) => vec![one],
+            None => Service::ALL.to_vec(),
+        }
+    }
+
+    async fn connect(&self, service: Service) -> Result<Client, Failure> {
+        let channel = self.services.connect(service).await?;
+        Ok(OperationsServiceClient::new(channel))
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(Duration::from_secs(self.timeout));
+        request
+    }
+
+    /// Asks every service in turn. One that cannot be reached does not keep the other from
+    /// answering: its failure comes last.
+    async fn each(
+        &self,
+        mut ask: impl AsyncFnMut(Service, Client) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut failed = Ok(());
+        for service in self.asked() {
+            let answered = match self.connect(service).await {
+                Ok(client) => ask(service, client).await,
+                Err(failure) => Err(failure),
+            };
+            match answered {
+                Err(failure) if failure.exit != Exit::Unreachable => return Err(failure),
+                Err(failure) => failed = failed.and(Err(failure)),
+                Ok(()) => {}
+            }
+        }
+        failed
+    }
+
+    /// Asks every service for something that is parked; where it is not, that is no failure unless
+    /// it is so everywhere.
+    async fn where_parked(
+        &self,
+        what: &str,
+        mut ask: impl AsyncFnMut(Service, Client) -> Result<(), Answer>,
+    ) -> Result<(), Failure> {
+        let mut found = false;
+        let mut refused = Ok(());
+        let asked = self.each(async |service, client| {
+            match ask(service, client).await {
+                Ok(()) => found = true,
+                Err(Answer::Call(status)) if status.code() == Code::NotFound => {}
+                Err(Answer::Call(status)) => return Err(status.into()),
+                Err(Answer::Told(failure)) => {
+                    found = true;
+                    refused = Err(failure);
+                }
+            }
+            Ok(())
+        });
+        asked.await?;
+        if found {
+            refused
+        } else {
+            Err(not_parked(what))
+        }
+    }
+}
+
+/// Why a service did not do what it was asked for.
+enum Answer {
+    /// Its status.
+    Call(Status),
+    /// What the command says about an answer.
+    Told(Failure),
+}
+
+impl From<Status> for Answer {
+    fn from(status: Status) -> Self {
+        Self::Call(status)
+    }
+}
+
+impl From<std::io::Error> for Answer {
+    fn from(error: std::io::Error) -> Self {
+        Self::Told(error.into())
+    }
+}
+
+fn not_parked(what: &str) -> Failure {
+    let message = format!(
+        "NOT_FOUND: nothing of {what} is parked; shop parked list shows what is, \
+         shop parked actions what was done"
+    );
+    Failure::new(Exit::Refused, message)
+}
+
+/// The size of the next page when `left` items are wanted.
+fn page_size(left: usize) -> i32 {
+    i32::try_from(left)
+        .unwrap_or(PAGE_SIZE_MAX)
+        .min(PAGE_SIZE_MAX)
+}
+
+async fn list(args: &ListArgs) -> Result<(), Failure> {
+    let mut lister = Lister::new(stdout(), args.asking.output);
+    let age = args.older_than.unwrap_or_default().as_secs();
+    let asked = args.asking.each(async |service, mut client| {
+        let mut left = args.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let mut page_token = String::new();
+        loop {
+            let request = args.asking.request(ListParkedRequest {
+                key: args.key.clone(),
+                reason: args.reason.clone().unwrap_or_default(),
+                age_min_seconds: i64::try_from(age).unwrap_or(i64::MAX),
+                page_size: page_size(left),
+                page_token,
+            });
+            let page = client.list_parked(request).await?.into_inner();
+            lister.page_of(service.name(), &page.messages)?;
+            left = left.saturating_sub(page.messages.len());
+            page_token = page.next_page_token;
+            if page_token.is_empty() || left == 0 {
+                return Ok(());
+            }
+        }
+    });
+    asked.await
+}
+
+async fn show(args: &ShowArgs) -> Result<(), Failure> {
+    let asking = &args.asking;
+    let what = args.message.to_string();
+    let shown = asking.where_parked(&what, async |service, mut client| {
+        let place = Some(args.message.place());
+        let request = asking.request(GetParkedRequest { place });
+        let parked = client.get_parked(request).await?.into_inner();
+        let mut out = stdout();
+        match asking.output {
+            Format::Table => parked_sheet(&mut out, service.name(), &parked)?,
+            Format::Json => writeln!(out, "{}", json::line_of(service.name(), &parked))?,
+        }
+        Ok(())
+    });
+    shown.await
+}
+
+async fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+    let asking = &args.asking;
+    let at = At::from_str(&args.key).ok();
+    let replayed = asking.where_parked(&args.key, async |service, mut client| {
+        let request = asking.request(ReplayParkedRequest {
+            aggregate_kind: String::new(),
+            aggregate_id: at
+                .as_ref()
+                .map_or_else(|| args.key.clone(), |_| String::new()),
+            place: at.as_ref().map(At::place),
+            dry_run: args.dry_run,
+            operator: args.operator.operator.clone(),
+            reason: args.reason.clone(),
+        });
+        let answer = client.replay_parked(request).await?.into_inner();
+        let mut out = stdout();
+        match asking.output {
+            Format::Table => {
+                let mut lister = Lister::new(&mut out, Format::Table);
+                lister.page_of(service.name(), &answer.outcomes)?;
+                writeln!(out)?;
+                Lister::new(&mut out, Format::Table).page(std::slice::from_ref(&answer))?;
+            }
+            Format::Json => writeln!(out, "{}", json::line_of(service.name(), &answer))?,
+        }
+        match answer.outcomes.last() {
+            Some(last) if last.outcome == "parked" => Err(Answer::Told(Failure::new(
+                Exit::Refused,
+                format!("{service}: a message stays parked, and all that stands behind it"),
+            ))),
+            _ => Ok(()),
+        }
+    });
+    replayed.await
+}
+
+async fn discard(args: &DiscardArgs) -> Result<(), Failure> {
+    let asking = &args.asking;
+    let what = args.message.to_string();
+    let discarded = asking.where_parked(&what, async |service, mut client| {
+        let request = asking.request(DiscardParkedRequest {
+            place: Some(args.message.place()),
+            operator: args.operator.operator.clone(),
+            reason: args.reason.clone(),
+        });
+        let answer = client.discard_parked(request).await?.into_inner();
+        let mut out = stdout();
+        match asking.output {
+            Format::Table => writeln!(
+                out,
+                "{service}: {what} is taken out; action {}",
+                answer.action_id
+            )?,
+            Format::Json => writeln!(out, "{}", json::line_of(service.name(), &answer))?,
+        }
+        Ok(())
+    });
+    discarded.await
+}
+
+async fn actions(args: &TrailArgs) -> Result<(), Failure> {
+    let mut lister = Lister::new(stdout(), args.asking.output);
+    let asked = args.asking.each(async |service, mut client| {
+        let mut left = args.limit.get();
+        let mut page_token = String::new();
+        loop {
+            let request = args.asking.request(ListActionsRequest {
+                page_size: page_size(left),
+                page_token,
+            });
+            let page = client.list_actions(request).await?.into_inner();
+            lister.page_of(service.name(), &page.actions)?;
+            left = left.saturating_sub(page.actions.len());
+            page_token = page.next_page_token;
+            if page_token.is_empty() || left == 0 {
+                return Ok(());
+            }
+        }
+    });
+    asked.await
+}
+
+async fn conflicts(args: &ConflictsArgs) -> Result<(), Failure> {
+    let mut lister = Lister::new(stdout(), args.asking.output);
+    let asked = args.asking.each(async |service, mut client| {
+        let mut left = args.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let mut page_token = String::new();
+        loop {
+            let request = args.asking.request(ListConflictsRequest {
+                key: args.key.clone(),
+                page_size: page_size(left),
+                page_token,
+            });
+            let page = client.list_conflicts(request).await?.into_inner();
+            lister.page_of(service.name(), &page.conflicts)?;
+            left = left.saturating_sub(page.conflicts.len());
+            page_token = page.next_page_token;
+            if page_token.is_empty() || left == 0 {
+                return Ok(());
+            }
+        }
+    });
+    asked.await
+}
