@@ -8,19 +8,19 @@ use contracts::proto::operations_service_client::OperationsServiceClient;
 use contracts::proto::order_query_service_client::OrderQueryServiceClient;
 use contracts::proto::stock_query_service_client::StockQueryServiceClient;
 use contracts::proto::{
-    ConflictingMessage, ExportReservationsRequest, GetCheckpointRequest, GetOrderRequest,
-    GetStockRequest, ListConflictsRequest, ListParkedRequest, Order, ParkedMessage, Place,
-    ReservationRow, ShardCheckpoint, StockLevel,
+    Action, ConflictingMessage, ExportReservationsRequest, GetCheckpointRequest, GetOrderRequest,
+    GetStockRequest, ListActionsRequest, ListConflictsRequest, ListParkedRequest, Order,
+    ParkedMessage, Place, ReservationRow, ShardCheckpoint, StockLevel,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use super::facts::{Shard, TOPICS, Told};
+use super::facts::{Handled, Shard, TOPICS, Told};
 use crate::client::describe;
 use crate::exit::{Exit, Failure};
 use crate::services::{Service, ServicesArgs};
 
-/// Pages of parked messages and of conflicts that are asked for, each of [`PAGE_SIZE_MAX`].
+/// Pages of parked messages, conflicts and actions that are asked for, each of [`PAGE_SIZE_MAX`].
 const PAGES_MAX: usize = 10;
 
 /// A service, or why it does not answer.
@@ -81,9 +81,10 @@ impl Asked {
 
     /// What it says of the order's shard.
     pub(super) async fn shard(&self, order_id: &str, partition: Option<i32>) -> Shard {
-        let (parked, conflicts, checkpoint) = tokio::join!(
+        let (parked, conflicts, handled, checkpoint) = tokio::join!(
             self.ask(async |channel| self.parked(channel, order_id).await.map(Some)),
             self.ask(async |channel| self.conflicts(channel, order_id).await.map(Some)),
+            self.ask(async |channel| self.handled(channel, partition).await.map(Some)),
             self.ask(async |channel| self.checkpoint(channel, partition).await),
         );
         Shard {
@@ -92,6 +93,7 @@ impl Asked {
             answers: self.channel.is_ok(),
             parked,
             conflicts,
+            handled,
             checkpoint,
         }
     }
@@ -141,6 +143,31 @@ impl Asked {
         }
         conflicts.retain(|conflict| is_of_orders(conflict.place.as_ref()));
         Ok(conflicts)
+    }
+
+    async fn handled(
+        &self,
+        channel: Channel,
+        partition: Option<i32>,
+    ) -> Result<Vec<Handled>, Status> {
+        let mut client = OperationsServiceClient::new(channel);
+        let mut handled = Vec::new();
+        let mut page_token = String::new();
+        for _ in 0..PAGES_MAX {
+            let request = self.request(ListActionsRequest {
+                page_size: PAGE_SIZE_MAX,
+                page_token,
+            });
+            let page = client.list_actions(request).await?.into_inner();
+            for action in page.actions {
+                handled.extend(handled_by(action, partition));
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(handled)
     }
 
     /// A shard that never committed anything has no checkpoint yet: it stands at the start. Nothing
@@ -201,6 +228,21 @@ impl Asked {
         })
         .await
     }
+}
+
+/// What an action did with messages of orders in `partition`.
+fn handled_by(action: Action, partition: Option<i32>) -> impl Iterator<Item = Handled> {
+    let (operator, reason) = (action.operator, action.reason);
+    action.outcomes.into_iter().filter_map(move |outcome| {
+        let place = outcome.place?;
+        let is_here = is_of_orders(Some(&place)) && Some(place.partition) == partition;
+        is_here.then(|| Handled {
+            place: place.into(),
+            operator: operator.clone(),
+            reason: reason.clone(),
+            outcome: outcome.outcome,
+        })
+    })
 }
 
 /// A product may have the id of an order.

@@ -49,6 +49,16 @@ impl fmt::Display for Place {
     }
 }
 
+impl From<contracts::proto::Place> for Place {
+    fn from(place: contracts::proto::Place) -> Self {
+        Self {
+            topic: place.topic,
+            partition: place.partition,
+            offset: place.offset,
+        }
+    }
+}
+
 impl Place {
     /// Whether the contracts' place is this one.
     #[must_use]
@@ -140,6 +150,20 @@ pub enum Extent {
     Unread(String),
 }
 
+/// What an operator's action did with a message that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handled {
+    /// The message.
+    pub place: Place,
+    /// Who asked; empty if nobody said.
+    pub operator: String,
+    /// Why; empty if nobody said.
+    pub reason: String,
+    /// `discarded`, or what a replay came to: `applied`, `duplicate`, `conflict`, `ignored`,
+    /// `parked`.
+    pub outcome: String,
+}
+
 /// What a service says of the order's shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shard {
@@ -153,6 +177,8 @@ pub struct Shard {
     pub parked: Told<Vec<ParkedMessage>>,
     /// Its conflicts under this order's id, oldest first.
     pub conflicts: Told<Vec<ConflictingMessage>>,
+    /// What operators did with messages of the order's partition, newest first.
+    pub handled: Told<Vec<Handled>>,
     /// How far it has come.
     pub checkpoint: Told<ShardCheckpoint>,
 }

@@ -15,7 +15,7 @@ use contracts::proto::{
 use messaging::clock::Timestamp;
 use messaging::context::ContentHash;
 
-use super::facts::{Extent, Facts, Message, Place, Said, Shard, TOPICS, Told};
+use super::facts::{Extent, Facts, Handled, Message, Place, Said, Shard, TOPICS, Told};
 use crate::services::Service;
 
 /// The partition of every order here.
@@ -129,6 +129,7 @@ impl Given {
             answers: true,
             parked: Told::Is(Vec::new()),
             conflicts: Told::Is(Vec::new()),
+            handled: Told::Is(Vec::new()),
             checkpoint: Told::Is(ShardCheckpoint::default()),
         };
         let unread = |topic| (topic, Extent::Read { first: 0, next: 0 });
@@ -294,6 +295,7 @@ impl Given {
         shard.answers = false;
         shard.parked = Told::Unknown(nobody());
         shard.conflicts = Told::Unknown(nobody());
+        shard.handled = Told::Unknown(nobody());
         shard.checkpoint = Told::Unknown(nobody());
         self
     }
@@ -318,6 +320,17 @@ impl Given {
         self.shard(Service::Order).conflicts = Told::Is(vec![ConflictingMessage {
             place: wire("order.commands", offset),
             ..ConflictingMessage::default()
+        }]);
+        self
+    }
+
+    /// An operator of Order handled this offset of its commands.
+    pub(super) fn handled(mut self, offset: i64, outcome: &str) -> Self {
+        self.shard(Service::Order).handled = Told::Is(vec![Handled {
+            place: place("order.commands", offset),
+            operator: "anna".to_owned(),
+            reason: "asked by the customer".to_owned(),
+            outcome: outcome.to_owned(),
         }]);
         self
     }

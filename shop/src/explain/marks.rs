@@ -46,6 +46,17 @@ pub enum Mark {
         /// The error in words.
         detail: String,
     },
+    /// It was set aside, and an operator took it out or had it decided again.
+    Handled {
+        /// The service that carried it out.
+        service: Service,
+        /// Who asked; empty if nobody said.
+        operator: String,
+        /// Why; empty if nobody said.
+        reason: String,
+        /// `discarded`, or what a replay came to.
+        outcome: String,
+    },
     /// The service has not come so far.
     Unread {
         /// The service.
@@ -108,13 +119,15 @@ impl<'m> Seen<'m> {
 
     fn marks(&mut self, facts: &Facts, message: &'m Message) -> Vec<Mark> {
         let mut marks = Vec::new();
-        marks.extend(parked(facts, message));
-        let is_parked = !marks.is_empty();
-        marks.extend(self.repetition(facts, message));
+        marks.extend(set_aside(facts, message));
+        let was_set_aside = !marks.is_empty();
+        if !was_set_aside {
+            marks.extend(self.repetition(facts, message));
+        }
         marks.extend(self.gap(facts, message));
         let unread = unread(facts, message);
         let is_plain = marks.is_empty() && unread.is_none();
-        marks.extend(unread.filter(|_| !is_parked));
+        marks.extend(unread.filter(|_| !was_set_aside));
         if is_plain {
             marks.extend(self.without_effect(facts, message));
         }
@@ -230,7 +243,7 @@ fn placement<'m>(
         id.is_some_and(|id| effective.contains(id))
     });
     let may_count = |message: &&Message| {
-        parked(facts, message).is_none() && facts.is_whole(topics::ORDER_COMMANDS)
+        set_aside(facts, message).is_none() && facts.is_whole(topics::ORDER_COMMANDS)
     };
     caused.or_else(|| placements().find(may_count))
 }
@@ -283,6 +296,25 @@ pub(super) fn version(message: &Message) -> Option<i64> {
         Said::Reservation(event) => Some(event.version()),
         Said::Command(_) | Said::Receipt(_) | Said::Unreadable(_) => None,
     }
+}
+
+/// Whether the message is or was set aside: where it is decided late or never.
+fn set_aside(facts: &Facts, message: &Message) -> Option<Mark> {
+    parked(facts, message).or_else(|| handled(facts, message))
+}
+
+/// The newest action on a message.
+fn handled(facts: &Facts, message: &Message) -> Option<Mark> {
+    facts.shards().find_map(|shard| {
+        let handled = shard.handled.known()?;
+        let newest = handled.iter().find(|one| one.place == message.place)?;
+        Some(Mark::Handled {
+            service: shard.service,
+            operator: newest.operator.clone(),
+            reason: newest.reason.clone(),
+            outcome: newest.outcome.clone(),
+        })
+    })
 }
 
 fn parked(facts: &Facts, message: &Message) -> Option<Mark> {

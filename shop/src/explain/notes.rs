@@ -78,6 +78,7 @@ fn unanswered(facts: &Facts, shard: &Shard, notes: &mut Vec<String>) {
         row,
         ("messages set aside", shard.parked.unknown()),
         ("conflicts", shard.conflicts.unknown()),
+        ("operators' actions", shard.handled.unknown()),
         ("how far it has read", shard.checkpoint.unknown()),
     ] {
         if let Some(why) = why {

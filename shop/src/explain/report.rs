@@ -165,6 +165,26 @@ pub fn mark_text(mark: &Mark) -> String {
             reason,
             detail,
         } => format!("PARKED by {service} ({reason}): {detail}"),
+        Mark::Handled {
+            service,
+            operator,
+            reason,
+            outcome,
+        } => {
+            let what = match outcome.as_str() {
+                "discarded" => "DISCARDED: it has no effect".to_owned(),
+                outcome => format!("REPLAYED after {service} had set it aside: {outcome}"),
+            };
+            let who = match operator.as_str() {
+                "" => String::new(),
+                operator => format!("; by {operator}"),
+            };
+            let why = match reason.as_str() {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            format!("{what}{who}{why}")
+        }
         Mark::Unread { service, ahead: 0 } => format!("UNREAD: {service} reads it next"),
         Mark::Unread { service, ahead } => {
             format!("UNREAD: {service} has not come so far; {ahead} before it")

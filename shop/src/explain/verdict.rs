@@ -218,14 +218,9 @@ fn order_is_silent(facts: &Facts) -> Waiting {
 /// The first message that `service` has set aside for the order.
 fn parked(service: Service, parked: &[contracts::proto::ParkedMessage]) -> Option<Waiting> {
     let first = parked.first()?;
-    let at = first.place.as_ref()?;
     Some(Waiting::Operator {
         service,
-        at: Place {
-            topic: at.topic.clone(),
-            partition: at.partition,
-            offset: at.offset,
-        },
+        at: first.place.clone()?.into(),
         reason: first.reason.clone(),
         detail: first.detail.clone(),
         behind: parked.len() - 1,

@@ -135,6 +135,34 @@ fn a_parked_message_says_who_parked_it_and_why() {
 }
 
 #[test]
+fn what_an_operator_did_with_a_message_is_told_in_place_of_its_effect() {
+    for outcome in ["discarded", "applied"] {
+        let given = Given::reserved("O1")
+            .said(command(1, "c2", cancel("O1", "")))
+            .handled(1, outcome);
+        assert_eq!(
+            marks(given, "order.commands", 1),
+            [Mark::Handled {
+                service: Service::Order,
+                operator: "anna".to_owned(),
+                reason: "asked by the customer".to_owned(),
+                outcome: outcome.to_owned(),
+            }]
+        );
+    }
+}
+
+#[test]
+fn a_message_that_is_parked_again_is_parked() {
+    let given = Given::reserved("O1")
+        .said(command(1, "c2", cancel("O1", "")))
+        .parked(Service::Order, "order.commands", &[1])
+        .handled(1, "parked");
+    let marks = marks(given, "order.commands", 1);
+    assert!(matches!(marks[..], [Mark::Parked { .. }]), "{marks:?}");
+}
+
+#[test]
 fn a_placement_that_is_parked_does_not_count() {
     let given = Given::new("O1")
         .said(command(0, "c1", place_order("O1", &[("A", 3)])))
