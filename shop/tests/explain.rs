@@ -215,6 +215,21 @@ fn messages_that_are_set_aside_are_marked_and_waited_for() {
         )),
         "{end}"
     );
+
+    let dry_run = store.shop(&["parked", "replay", "A", "--dry-run"]);
+    assert!(dry_run.out.contains("parked"), "{dry_run:?}");
+    let flags = ["--reason", "a slip", "--operator", "anna"];
+    for command in [["discard", poisoned], ["replay", "A"]] {
+        let done = store.shop(&[&["parked"], &command[..], &flags].concat());
+        assert_eq!(done.status, 0, "{done:?}");
+    }
+    let text = explained_with(&store, "A", "OrderCancelled");
+    for mark in [
+        "^ DISCARDED: it has no effect; by anna (a slip)",
+        "^ REPLAYED after order had set it aside: applied; by anna (a slip)",
+    ] {
+        assert!(text.contains(mark), "no {mark:?} in {text}");
+    }
 }
 
 #[test]

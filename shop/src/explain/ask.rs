@@ -230,13 +230,14 @@ impl Asked {
     }
 }
 
-/// What an action did with messages of orders in `partition`.
+/// What an action did with messages of orders in `partition`; a dry run did nothing.
 fn handled_by(action: Action, partition: Option<i32>) -> impl Iterator<Item = Handled> {
+    let was_done = matches!(action.kind.as_str(), "replay" | "discard");
     let (operator, reason) = (action.operator, action.reason);
     action.outcomes.into_iter().filter_map(move |outcome| {
         let place = outcome.place?;
         let is_here = is_of_orders(Some(&place)) && Some(place.partition) == partition;
-        is_here.then(|| Handled {
+        (was_done && is_here).then(|| Handled {
             place: place.into(),
             operator: operator.clone(),
             reason: reason.clone(),
@@ -248,4 +249,40 @@ fn handled_by(action: Action, partition: Option<i32>) -> impl Iterator<Item = Ha
 /// A product may have the id of an order.
 fn is_of_orders(place: Option<&Place>) -> bool {
     place.is_some_and(|place| TOPICS.contains(&place.topic.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::proto::ParkedOutcome;
+
+    use super::*;
+
+    fn action(kind: &str) -> Action {
+        let outcome = |topic: &str, partition| ParkedOutcome {
+            place: Some(Place {
+                topic: topic.to_owned(),
+                partition,
+                offset: 7,
+            }),
+            outcome: "applied".to_owned(),
+            ..ParkedOutcome::default()
+        };
+        Action {
+            kind: kind.to_owned(),
+            outcomes: vec![
+                outcome("order.commands", 3),
+                outcome("order.commands", 2),
+                outcome("inventory.commands", 3),
+            ],
+            ..Action::default()
+        }
+    }
+
+    #[test]
+    fn actions_are_those_on_the_orders_partition_that_were_carried_out() {
+        let handled: Vec<_> = handled_by(action("replay"), Some(3)).collect();
+        assert_eq!(handled.len(), 1);
+        assert_eq!(handled[0].place.to_string(), "order.commands/3@7");
+        assert_eq!(handled_by(action("dry-run"), Some(3)).count(), 0);
+    }
 }
