@@ -6,6 +6,7 @@
 //! | [`checkpoint`] | how far the services have come |
 //! | [`fold`] | the rules; pure, bounded in memory |
 //! | [`snapshot`] | a store that stands still, judged at once |
+//! | [`running`] | a running store, audited over its log and its services |
 //! | [`report`] | what was found |
 //! | [`scope`] | parts of the store that fit into memory |
 
@@ -14,6 +15,7 @@ mod digest;
 pub mod fold;
 pub mod record;
 pub mod report;
+pub mod running;
 pub mod scope;
 pub mod snapshot;
 

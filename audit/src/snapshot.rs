@@ -71,9 +71,11 @@ impl Snapshot {
         {
             audit.extent(*topic, *partition, *bounds);
         }
+        audit.before_stock();
         for (product, stock) in &self.stock {
             audit.stock(product, *stock);
         }
+        audit.after_stock(&self.checkpoints.inventory);
         loop {
             self.reservations.iter().for_each(|row| audit.waiter(row));
             if !audit.end_window() {

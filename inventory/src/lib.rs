@@ -12,6 +12,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use contracts::proto::inventory_audit_service_server::{self, InventoryAuditServiceServer};
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
 use contracts::source;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::InventoryContext;
 use crate::service::StockQueries;
+use crate::service::export::ReservationExport;
 
 pub mod context;
 pub mod domain;
@@ -69,12 +71,21 @@ pub async fn run(
         ports,
         store,
         queries,
+        export,
     } = wiring::open(&args).await?;
     let feed = Feed::new();
     let desk = Desk::new(source::INVENTORY, store.clone(), &ports, feed.clone());
-    let services = [SERVICE_NAME, operations::SERVICE_NAME];
+    let services = [
+        SERVICE_NAME,
+        operations::SERVICE_NAME,
+        inventory_audit_service_server::SERVICE_NAME,
+    ];
     let mut routes = server::routes(&health, &services, &[contracts::FILE_DESCRIPTOR_SET])?;
     routes.add_service(desk.into_service());
+    routes.add_service(
+        InventoryAuditServiceServer::new(ReservationExport::new(export))
+            .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),
+    );
     routes.add_service(
         StockQueryServiceServer::new(StockQueries::new(queries))
             .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),

@@ -1,5 +1,11 @@
 //! Inventory's own limits, each with its reason.
 
+/// Reservations of one answer of an export: the largest is about 15 KiB, so that an answer stays
+/// below the 4 MiB that gRPC clients decode unasked.
+pub(crate) const EXPORT_ROWS: usize = 200;
+/// Orders that one request for named reservations may name.
+pub(crate) const EXPORT_IDS_MAX: usize = 1_000;
+
 /// How much of the queues one turn looks at: enough to serve a popular product's waiters by the
 /// hundred, little enough that a turn stays below tens of milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

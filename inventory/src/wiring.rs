@@ -12,8 +12,8 @@ use messaging::runtime::Ports;
 use messaging::spawner::TokioSpawner;
 use messaging::store::sqlite::SqliteStore;
 
-use crate::store::Queries;
 use crate::store::sqlite::{MIGRATIONS, SqliteQueries, SqliteTables};
+use crate::store::{Export, Queries};
 use crate::{Args, Error};
 
 /// The service's parts, ready to run.
@@ -21,6 +21,7 @@ pub(crate) struct Parts {
     pub(crate) ports: Ports,
     pub(crate) store: Arc<SqliteStore<SqliteTables>>,
     pub(crate) queries: Arc<dyn Queries>,
+    pub(crate) export: Arc<dyn Export>,
 }
 
 /// Locks and opens the database; log and registry connect when first used.
@@ -50,9 +51,11 @@ pub(crate) async fn open(args: &Args) -> Result<Parts, Error> {
         ids: Arc::new(SystemIds),
         spawner: Arc::new(TokioSpawner),
     };
+    let queries = Arc::new(SqliteQueries::new(store.reader().clone()));
     Ok(Parts {
         ports,
-        queries: Arc::new(SqliteQueries::new(store.reader().clone())),
+        export: Arc::clone(&queries) as Arc<dyn Export>,
+        queries,
         store: Arc::new(store),
     })
 }

@@ -18,6 +18,7 @@ mod wiring;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use contracts::proto::order_audit_service_server::{self, OrderAuditServiceServer};
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
 use contracts::source;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::OrderContext;
 use crate::service::OrderQueries;
+use crate::service::export::OrderExport;
 
 /// Settings of the order service.
 #[derive(clap::Args, Clone, Debug)]
@@ -67,13 +69,22 @@ pub async fn run(
         ports,
         store,
         queries,
+        export,
     } = wiring::open(&args).await?;
     let feed = Feed::new();
     let service = OrderQueries::new(queries, feed.clone(), Arc::clone(&ports.clock));
     let desk = Desk::new(source::ORDER, store.clone(), &ports, feed.clone());
-    let services = [SERVICE_NAME, operations::SERVICE_NAME];
+    let services = [
+        SERVICE_NAME,
+        operations::SERVICE_NAME,
+        order_audit_service_server::SERVICE_NAME,
+    ];
     let mut routes = server::routes(&health, &services, &[contracts::FILE_DESCRIPTOR_SET])?;
     routes.add_service(desk.into_service());
+    routes.add_service(
+        OrderAuditServiceServer::new(OrderExport::new(export))
+            .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),
+    );
     routes.add_service(
         OrderQueryServiceServer::new(service)
             .max_decoding_message_size(messaging::limits::REQUEST_BYTES_MAX),

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Orders of one answer of an export: the largest order is about 15 KiB,
+/// so that an answer stays below the 4 MiB that gRPC clients decode unasked.
+pub(crate) const EXPORT_ROWS: usize = 200;
+/// Orders that one request for named ones may name.
+pub(crate) const EXPORT_IDS_MAX: usize = 1_000;
 /// How often a watch looks for changes unasked: they may be commits of another process.
 pub(crate) const WATCH_POLL: Duration = Duration::from_millis(500);
 /// Encoded size at which a page of a list ends, full or not: far below the 4 MiB that gRPC

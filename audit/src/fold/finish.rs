@@ -22,16 +22,15 @@ impl Audit {
         self.cursors(last);
         self.unexplained();
         self.claims();
-        let awaits = last
-            .inventory
-            .shards
-            .values()
-            .any(|shard| shard.outbox_rows > 0);
         let is_kept = !self.extents.iter().any(|((topic, _), extent)| {
             matches!(topic, Topic::InventoryEvents | Topic::InventoryStock) && extent.first > 0
         });
-        self.products
-            .judge(is_kept, awaits, self.is_moving, &mut self.report);
+        self.products.judge(
+            is_kept,
+            !self.is_stock_told,
+            self.is_moving,
+            &mut self.report,
+        );
         self.queues();
     }
 

@@ -1,11 +1,12 @@
 //! The fold: what the topics say against what the rows say.
 //!
-//! Pure, without IO and without a clock. Feed an [`Audit`] in this sequence, for every scope of
-//! [`Audit::scopes`]:
+//! Pure, without IO and without a clock. First the stock's rows between [`Audit::before_stock`] and
+//! [`Audit::after_stock`]. Then, for every scope of [`Audit::scopes`]:
 //!
 //! 1. [`Audit::begin`]; every record of every partition in the order of its offsets;
-//! 2. the services' checkpoints are taken ("before"); the stock's rows, once; every order, every
-//!    reservation; the checkpoints again ("after"); the records that have come meanwhile;
+//! 2. the services' checkpoints are taken ("before"); every order, every reservation (in the first
+//!    pass also to [`Audit::waiter`]); the checkpoints again ("after"); the records that have come
+//!    meanwhile;
 //! 3. [`Audit::judge`]. It names the orders that were in flight: read their rows again between two
 //!    checkpoints, then the records that have come, and judge once more, for the last time;
 //! 4. [`Audit::end`].
@@ -29,7 +30,7 @@ mod replay;
 mod reservation;
 mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ::inventory::domain::reservation::Reservation;
 use ::inventory::domain::stock::Stock;
@@ -47,7 +48,7 @@ use self::pass::Pass;
 use self::products::Products;
 use self::queues::Queues;
 use self::verdict::Bench;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::record::{Record, Topic};
 use crate::report::Report;
 use crate::scope::Scope;
@@ -71,13 +72,15 @@ pub struct Audit {
     known: Known,
     claims: Claims,
     /// How often each claimed command was seen.
-    claimed: std::collections::HashMap<String, u64>,
+    claimed: HashMap<String, u64>,
     extents: BTreeMap<Partition, Extent>,
     products: Products,
     queues: Queues,
     pass: Pass,
     explained: BTreeSet<crate::record::Place>,
     left_out: BTreeSet<String>,
+    /// Inventory had published every event when its stock was read.
+    is_stock_told: bool,
     /// Reservations were in flight: their rows' sums prove nothing.
     is_moving: bool,
     report: Report,
@@ -93,13 +96,14 @@ impl Audit {
             items_max,
             known: Known::default(),
             claims: Claims::new(),
-            claimed: std::collections::HashMap::new(),
+            claimed: HashMap::new(),
             extents: BTreeMap::new(),
             products: Products::default(),
             queues: Queues::new(items_max),
             pass: Pass::default(),
             explained: BTreeSet::new(),
             left_out: BTreeSet::new(),
+            is_stock_told: true,
             is_moving: false,
             report: Report::default(),
         }
@@ -130,8 +134,13 @@ impl Audit {
         }
     }
 
-    /// The stock has been read: events from here on are not in it. The extents must be fresh.
-    pub fn after_stock(&mut self) {
+    /// The stock has been read: events from here on are not in it. The extents must be fresh, and
+    /// fresher than Inventory's checkpoint, which tells whether it has published all of them.
+    pub fn after_stock(&mut self, inventory: &Checkpoint) {
+        self.is_stock_told = inventory
+            .shards
+            .values()
+            .all(|shard| shard.outbox_rows == 0);
         for extent in self.extents.values_mut() {
             if let Some((_, until)) = &mut extent.stock_read {
                 *until = extent.next;
@@ -215,6 +224,11 @@ impl Audit {
         *most = (*most).max(items);
     }
 
+    /// Every reservation will be given to [`Audit::waiter`]; what was given before is forgotten.
+    pub fn begin_window(&mut self) {
+        self.queues.begin();
+    }
+
     /// Every reservation was given to [`Audit::waiter`]; `true` if all of them are needed again.
     pub fn end_window(&mut self) -> bool {
         self.queues.end_window()
@@ -244,8 +258,14 @@ impl Audit {
             left_out: &mut self.left_out,
         };
         let again = bench.judge(&mut self.pass);
-        self.is_moving |= !again.is_empty();
+        self.is_moving |= self.pass.is_open();
         again
+    }
+
+    /// Whether something is left to judge in this pass.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.pass.is_open()
     }
 
     /// Ends a pass.

@@ -67,6 +67,11 @@ impl Pass {
         }
     }
 
+    /// Whether something is left to judge.
+    pub(super) fn is_open(&self) -> bool {
+        !(self.orders.is_empty() && self.receipts.is_empty() && self.unreadable.is_empty())
+    }
+
     /// The order's history; `None` if it is of another scope, or judged already.
     pub(super) fn order(&mut self, order_id: &str, partition: i32) -> Option<&mut History> {
         if !self.scope.holds(order_id) {

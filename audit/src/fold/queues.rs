@@ -130,6 +130,15 @@ impl Queues {
         }
     }
 
+    /// Begins the window again.
+    pub(super) fn begin(&mut self) {
+        self.window.clear();
+        self.until = i64::MAX;
+        if self.from == 0 {
+            self.heads.clear();
+        }
+    }
+
     /// Ends a window; `true` if the rows must be read again for the next.
     pub(super) fn end_window(&mut self) -> bool {
         for (_, waiter) in std::mem::take(&mut self.window) {

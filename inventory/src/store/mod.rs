@@ -65,6 +65,25 @@ pub trait BookTables: Send {
     fn write(&mut self, changes: &Changes<'_>) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// A reservation, with its place in each queue that it stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The reservation.
+    pub reservation: Reservation,
+    /// Its places, from 1, in the sequence of `reservation.short`.
+    pub places: Vec<i64>,
+}
+
+/// What an audit reads: committed reservations, beside the turns.
+#[async_trait]
+pub trait Export: Send + Sync + 'static {
+    /// At most `limit` reservations after that of order `after` (all of them if empty), by order.
+    async fn after(&self, after: &str, limit: usize) -> Result<Vec<Reservation>, Error>;
+
+    /// The reservations of these orders, those that there are.
+    async fn of(&self, order_ids: &[String]) -> Result<Vec<Placed>, Error>;
+}
+
 /// What the query service reads: committed stock, beside the turns.
 #[async_trait]
 pub trait Queries: Send + Sync + 'static {

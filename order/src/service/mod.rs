@@ -20,6 +20,7 @@ use crate::limits;
 use crate::store::Queries;
 
 mod convert;
+pub mod export;
 mod page;
 mod watch;
 

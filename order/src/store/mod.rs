@@ -26,6 +26,17 @@ pub struct Listed {
     pub order: Order,
 }
 
+/// The port for reading all orders, for an audit. As [`Queries`] otherwise.
+#[async_trait]
+pub trait Export: Send + Sync + 'static {
+    /// At most `limit` orders placed after the one at sequence `after` (0: from the first), in the
+    /// sequence of placement.
+    async fn after(&self, after: i64, limit: usize) -> Result<Vec<Listed>, Error>;
+
+    /// The orders with these ids, those that are known.
+    async fn of(&self, order_ids: &[String]) -> Result<Vec<Order>, Error>;
+}
+
 /// The port for reading orders.
 ///
 /// Reads see what is committed when they begin, and never wait for a writer. Every call returns

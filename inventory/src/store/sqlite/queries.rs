@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use messaging::store::Error;
-use messaging::store::sqlite;
-use sqlx::SqlitePool;
+use messaging::store::sqlite::{self, bulk};
+use sqlx::{Row, SqlitePool};
 
-use super::read::stock_of;
+use super::read::{reservations_of, stock_of};
 use crate::domain::ids::ProductId;
+use crate::domain::reservation::Reservation;
 use crate::domain::stock::Stock;
-use crate::store::{BOOK, Queries};
+use crate::store::{BOOK, Export, Placed, Queries};
 
 /// Queries on a SQLite store.
 #[derive(Clone, Debug)]
@@ -51,5 +52,65 @@ impl Queries for SqliteQueries {
         .await
         .map_err(|source| sqlite::error("query stock page", source))?;
         Ok(rows.into_iter().map(stock_of).collect())
+    }
+}
+
+#[async_trait]
+impl Export for SqliteQueries {
+    async fn after(&self, after: &str, limit: usize) -> Result<Vec<Reservation>, Error> {
+        let rows = sqlx::query(
+            "SELECT reservation.*, line.product_id, line.quantity,
+                    waiter.position IS NOT NULL AS waits
+             FROM (SELECT * FROM reservation WHERE order_id > $1 ORDER BY order_id LIMIT $2)
+                  AS reservation
+             CROSS JOIN reservation_line AS line ON line.order_id = reservation.order_id
+             LEFT JOIN waiter ON waiter.book = reservation.book
+                             AND waiter.product_id = line.product_id
+                             AND waiter.position = reservation.position",
+        )
+        .bind(after)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(|source| sqlite::error("export reservations", source))?;
+        reservations_of(&rows)
+    }
+
+    async fn of(&self, order_ids: &[String]) -> Result<Vec<Placed>, Error> {
+        let failed = |source| sqlite::error("export named reservations", source);
+        let rows = sqlx::query(
+            "SELECT reservation.*, line.product_id, line.quantity,
+                    waiter.position IS NOT NULL AS waits,
+                    (SELECT count(*) FROM waiter AS ahead
+                     WHERE ahead.book = waiter.book AND ahead.product_id = waiter.product_id
+                       AND ahead.position <= waiter.position) AS place
+             FROM json_each($1) AS wanted
+             CROSS JOIN reservation ON reservation.order_id = wanted.value
+             CROSS JOIN reservation_line AS line ON line.order_id = reservation.order_id
+             LEFT JOIN waiter ON waiter.book = reservation.book
+                             AND waiter.product_id = line.product_id
+                             AND waiter.position = reservation.position
+             ORDER BY line.product_id",
+        )
+        .bind(bulk::json(order_ids))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(failed)?;
+        let mut placed: Vec<_> = reservations_of(&rows)?
+            .into_iter()
+            .map(|reservation| Placed {
+                reservation,
+                places: Vec::new(),
+            })
+            .collect();
+        for row in &rows {
+            let order_id: &str = row.try_get("order_id").map_err(failed)?;
+            let place: i64 = row.try_get("place").map_err(failed)?;
+            let of = placed.binary_search_by(|one| one.reservation.order_id.as_str().cmp(order_id));
+            if let (Ok(index), 1..) = (of, place) {
+                placed[index].places.push(place);
+            }
+        }
+        Ok(placed)
     }
 }

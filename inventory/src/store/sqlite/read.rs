@@ -69,11 +69,7 @@ impl BookTables for SqliteBook<'_> {
         .fetch_all(&mut *self.0)
         .await
         .map_err(|source| sqlite::error("load reservations", source))?;
-        let mut found: BTreeMap<String, Reservation> = BTreeMap::new();
-        for row in &rows {
-            add_line(&mut found, row)?;
-        }
-        Ok(found.into_values().collect())
+        reservations_of(&rows)
     }
 
     async fn stock(&mut self, products: &[ProductId]) -> Result<Vec<(ProductId, Stock)>, Error> {
@@ -154,6 +150,15 @@ pub(super) fn stock_of(row: (String, i64, i64, i64)) -> (ProductId, Stock) {
         version,
     };
     (ProductId::from(product_id), stock)
+}
+
+/// The reservations in rows of one line each, by order.
+pub(super) fn reservations_of(rows: &[SqliteRow]) -> Result<Vec<Reservation>, Error> {
+    let mut found: BTreeMap<String, Reservation> = BTreeMap::new();
+    for row in rows {
+        add_line(&mut found, row)?;
+    }
+    Ok(found.into_values().collect())
 }
 
 /// Adds a row's line to its reservation, which the order's first row makes.

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use messaging::store::Error;
-use messaging::store::sqlite::error;
+use messaging::store::sqlite::{bulk, error};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::row;
 use crate::domain::Order;
-use crate::store::{Filter, Listed, Queries};
+use crate::store::{Export, Filter, Listed, Queries};
 
 /// Reads orders over a pool of read-only connections.
 #[derive(Clone, Debug)]
@@ -68,15 +69,51 @@ impl Queries for SqliteQueries {
         query.push(" ORDER BY sequence DESC LIMIT ");
         query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let rows = query.build().fetch_all(&self.reader).await;
-        rows.map_err(failed)?
-            .iter()
-            .map(|row| {
-                Ok(Listed {
-                    sequence: row.try_get("sequence")?,
-                    order: row::order(row)?,
-                })
-            })
+        listed(&rows.map_err(failed)?).map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Export for SqliteQueries {
+    async fn after(&self, after: i64, limit: usize) -> Result<Vec<Listed>, Error> {
+        let failed = |source| error("export orders", source);
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            row::columns!(),
+            " FROM orders WHERE sequence > $1 ORDER BY sequence LIMIT $2"
+        ))
+        .bind(after)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(failed)?;
+        listed(&rows).map_err(failed)
+    }
+
+    async fn of(&self, order_ids: &[String]) -> Result<Vec<Order>, Error> {
+        let failed = |source| error("export named orders", source);
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            row::columns!(),
+            " FROM json_each($1) AS wanted CROSS JOIN orders ON orders.order_id = wanted.value"
+        ))
+        .bind(bulk::json(order_ids))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(failed)?;
+        rows.iter()
+            .map(row::order)
             .collect::<Result<_, _>>()
             .map_err(failed)
     }
+}
+
+fn listed(rows: &[SqliteRow]) -> Result<Vec<Listed>, sqlx::Error> {
+    let listed = |row: &SqliteRow| {
+        Ok(Listed {
+            sequence: row.try_get("sequence")?,
+            order: row::order(row)?,
+        })
+    };
+    rows.iter().map(listed).collect()
 }

@@ -14,6 +14,8 @@ use tonic::{Request, Response, Status};
 use crate::domain::stock::Stock;
 use crate::store::Queries;
 
+pub mod export;
+
 /// Answers queries from committed stock.
 #[derive(Clone)]
 pub struct StockQueries {
