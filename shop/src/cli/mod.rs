@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::Failure;
 use crate::{demo, tail, up};
 
+mod audit;
 mod change;
 mod explain;
 mod orders;
@@ -52,6 +53,11 @@ pub enum Command {
     Stock(stock::StockArgs),
     /// Show the log's messages, each on a line, as they come.
     Tail(tail::Args),
+    /// Prove that the store kept its promises, from its topics and its rows, or name who broke them.
+    ///
+    /// Works on a store under traffic: what is in flight is said not to be judged yet. Exit status 1
+    /// with the offenders.
+    Audit(audit::Args),
     /// Tell an order's way through the services, and what it waits for.
     Explain(explain::Args),
     /// List, show, replay or discard messages that the services have set aside.
@@ -90,6 +96,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Receive(args) => stock::receive(&args).await,
         Command::Stock(args) => stock::stock(&args).await,
         Command::Tail(args) => tail::run(&args).await,
+        Command::Audit(args) => audit::audit(&args).await,
         Command::Explain(args) => explain::explain(&args).await,
         Command::Parked(command) => parked::run(&command).await,
         Command::Demo(args) => demo::run(args).await,
