@@ -148,6 +148,8 @@ impl Schedule {
                 times.hit += 1;
             } else {
                 times.missed += 1;
+                drop(done);
+                self.put_back(fault);
             }
         }
     }
@@ -160,6 +162,11 @@ impl Schedule {
             drawing.deck = deck;
         }
         (drawing.deck.pop().unwrap(), drawing.dice.fork())
+    }
+
+    /// It comes again when the rest of the deck is drawn.
+    fn put_back(&self, fault: Fault) {
+        self.drawing.lock().unwrap().deck.insert(0, fault);
     }
 
     /// What was done.
