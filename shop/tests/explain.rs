@@ -98,9 +98,10 @@ fn a_backordered_order_waits_until_the_delivery_that_serves_it() {
         text.contains("BACKORDERED, version 2: waiting for PRODUCT_001"),
         "{text}"
     );
-    assert!(
-        end(&text).starts_with("SECOND waits for stock of PRODUCT_001: 10 available, 5 needed; "),
-        "{text}"
+    assert_eq!(
+        end(&text),
+        "SECOND waits for stock of PRODUCT_001: 10 available, 5 needed; position 2 in the queue, \
+         and nobody passes"
     );
 
     let received = store.shop(&["receive", "PRODUCT_001", "15", "--receipt", "R1"]);
