@@ -1,8 +1,8 @@
 //! Broken variants of the runtime and the domain, each behind a switch that only the simulator can
 //! turn: a checker that no variant ever fails checks nothing.
 //!
-//! Some variants hide behind a second line of defence. So layers can be left out too; one alone
-//! breaks no promise, and the simulator shows that as well.
+//! Some variants hide behind another line of defence. So such layers can be left out too; that
+//! alone must change nothing for the worse, and the simulator shows it.
 //!
 //! The switches belong to the thread: a simulation runs on one. Without the feature `mutants` they
 //! are the constant "off".
@@ -67,6 +67,9 @@ pub enum Layer {
     Reread,
     /// The inbox remembers ids for as long as they can come again.
     InboxHorizon,
+    /// The log makes durable what it acknowledges. Without it what was promised is lost, and that
+    /// must be noticed.
+    Fsync,
 }
 
 /// Whether `mutant` is switched on for this thread.

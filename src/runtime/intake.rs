@@ -23,6 +23,16 @@ use crate::shard::ShardId;
 use crate::spawner::Task;
 use crate::store::Store;
 
+/// Whether the log still holds what was read before a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It did when it was last asked, and no call has failed since.
+    Checked,
+    /// Ask it before the next read: a call has failed since, or an earlier reader of the position
+    /// is gone and with it what it knew.
+    Doubtful,
+}
+
 /// The readers of one shard. Dropping it stops them and forgets what they have read ahead.
 pub(crate) struct Intake<M> {
     batches: mpsc::Receiver<Result<Vec<Item<M>>, Error>>,
@@ -35,6 +45,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
         service: &Arc<Service<C, S>>,
         shard: ShardId,
         positions: &[Position],
+        trust: Trust,
     ) -> Self
     where
         C: Context<Message = M>,
@@ -51,6 +62,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
                 input: *input,
                 shard,
                 position: position.clone(),
+                trust,
                 health_part: part(shard, input.topic),
                 backoff: BACKOFF.start(),
                 sender: sender.clone(),
@@ -116,6 +128,7 @@ struct Reader<C: Context, S> {
     input: Input,
     shard: ShardId,
     position: Position,
+    trust: Trust,
     health_part: String,
     backoff: Backoff,
     sender: mpsc::Sender<Result<Vec<Item<C::Message>>, Error>>,
@@ -123,17 +136,14 @@ struct Reader<C: Context, S> {
 
 impl<C: Context, S: Store<C>> Reader<C, S> {
     async fn run(mut self) {
-        // The takeover has checked the position; every failure makes it doubtful again.
-        let mut trusted = true;
         loop {
-            let read = if trusted {
-                self.read(FETCH_WAIT_MAX).await
-            } else {
-                self.read_again().await
+            let read = match self.trust {
+                Trust::Checked => self.read(FETCH_WAIT_MAX).await,
+                Trust::Doubtful => self.read_again().await,
             };
             match read {
                 Ok(records) => {
-                    trusted = true;
+                    self.trust = Trust::Checked;
                     self.backoff.reset();
                     self.report(Condition::Running);
                     if !records.is_empty() && self.hand_over(records).await.is_none() {
@@ -141,7 +151,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                     }
                 }
                 Err(error) if may_pass(&error) => {
-                    trusted = false;
+                    self.trust = Trust::Doubtful;
                     self.stall(&error).await;
                 }
                 Err(error) => {

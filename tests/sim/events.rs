@@ -111,6 +111,7 @@ async fn happens(world: &Arc<World>, fleet: &Fleet, event: &Event, later: &mut J
 fn down(world: &Arc<World>, for_: Duration, later: &mut JoinSet<()>) {
     world.count(|counts| counts.fault("log down"));
     world.set_log_down(true);
+    world.lose_power();
     let world = Arc::clone(world);
     later.spawn(async move {
         tokio::time::sleep(for_).await;
@@ -156,7 +157,5 @@ async fn write(world: &World, topic: &str, garbage: Garbage) {
         Garbage::NoEnvelope => record.headers.clear(),
     }
     // The log is never down for whoever writes garbage.
-    let _ = world
-        .append(FOREIGN, topic, partition, vec![record])
-        .await;
+    let _ = world.append(FOREIGN, topic, partition, vec![record]).await;
 }

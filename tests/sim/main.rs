@@ -16,6 +16,7 @@ mod edge;
 mod end;
 mod events;
 mod fleet;
+mod gate;
 mod memory;
 mod plan;
 mod ports;

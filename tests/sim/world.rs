@@ -167,6 +167,18 @@ impl World {
         self.trace.note("log", format_args!("down: {down}"));
     }
 
+    /// The log's machine loses power: what was acknowledged stays, if the log keeps its word.
+    pub(crate) fn lose_power(&self) {
+        for (topic, partition, offset) in self.log.lose_power() {
+            self.trace.note(
+                "log",
+                format_args!("LOSES {topic}/{partition} from {offset} on"),
+            );
+            self.checker.lost(&topic, partition, offset);
+            self.ends.lock().unwrap().insert((topic, partition), offset);
+        }
+    }
+
     /// Appends in one go: no other task runs in between.
     pub(crate) async fn append(
         &self,

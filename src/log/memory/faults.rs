@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{Call, MemoryLog, Partition};
 use crate::limits;
 use crate::log::{Consumed, Error, ErrorKind, Record};
-use crate::mutant::{self, Mutant};
+use crate::mutant::{self, Layer, Mutant};
 
 /// Faults that wait for the calls they are meant for.
 #[derive(Default)]
@@ -166,7 +166,8 @@ const UNSYNCED_MAX: i64 = 8;
 impl Partition {
     /// What was appended is on disk before it is acknowledged.
     pub(super) fn make_durable(&mut self) {
-        if !mutant::on(Mutant::NoFsync) || self.next - self.durable > UNSYNCED_MAX {
+        let lazy = mutant::on(Mutant::NoFsync) || mutant::without(Layer::Fsync);
+        if !lazy || self.next - self.durable > UNSYNCED_MAX {
             self.durable = self.next;
         }
     }

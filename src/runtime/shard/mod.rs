@@ -19,7 +19,7 @@ use crate::health::Condition;
 use crate::lease::Grant;
 use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX, TURN_RECORDS_MAX};
 use crate::retry::Backoff;
-use crate::runtime::intake::Intake;
+use crate::runtime::intake::{Intake, Trust};
 use crate::runtime::item::Item;
 use crate::runtime::publisher::{Progress, Publisher};
 use crate::runtime::service::Service;
@@ -171,7 +171,7 @@ fn spawn_publisher<C: Context, S: Store<C>>(
 impl<C: Context, S: Store<C>> Shard<C, S> {
     fn new(service: Arc<Service<C, S>>, takeover: &Takeover, progress: Arc<Progress>) -> Self {
         let shard = takeover.grant.shard;
-        let intake = Intake::start(&service, shard, &takeover.positions);
+        let intake = Intake::start(&service, shard, &takeover.positions, Trust::Checked);
         let health_part = part(shard, "turn");
         service.health.set(&health_part, Condition::Running);
         Self {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::health::Condition;
 use crate::mutant::{self, Layer};
-use crate::runtime::intake::Intake;
+use crate::runtime::intake::{Intake, Trust};
 use crate::runtime::item::{Item, Kind, Unreadable};
 use crate::runtime::shard::turn::{TurnError, Work};
 use crate::runtime::shard::{Halt, Shard, cursors};
@@ -138,7 +138,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Ok(committed) => {
                     let positions = positions(&self.cursors, committed);
                     self.cursors = cursors(&positions);
-                    self.intake = Intake::start(&self.service, self.grant.shard, &positions);
+                    // What the readers knew of the log goes with them, a lost tail included.
+                    self.intake =
+                        Intake::start(&self.service, self.grant.shard, &positions, Trust::Doubtful);
                     self.follow_up = true;
                     return Ok(());
                 }

@@ -23,8 +23,8 @@ pub(crate) struct SeenLog {
     registry: Arc<dyn SchemaRegistry>,
     partitions: i32,
     homes: BTreeMap<Home, BTreeMap<i64, Entry>>,
-    /// Partitions that have lost an acknowledged tail.
-    damaged: Vec<Home>,
+    /// What stood where before it was lost.
+    lost: BTreeMap<Home, BTreeMap<i64, Entry>>,
 }
 
 impl SeenLog {
@@ -33,7 +33,7 @@ impl SeenLog {
             registry,
             partitions,
             homes: BTreeMap::new(),
-            damaged: Vec::new(),
+            lost: BTreeMap::new(),
         }
     }
 
@@ -55,33 +55,41 @@ impl SeenLog {
 
     pub(crate) fn lose(&mut self, topic: &str, partition: i32, offset: i64) {
         let home = (topic.to_owned(), partition);
-        if let Some(records) = self.homes.get_mut(&home) {
-            records.split_off(&offset);
-        }
-        self.damaged.push(home);
+        let records = self.homes.entry(home.clone()).or_default();
+        let lost = records.split_off(&offset);
+        self.lost.entry(home).or_default().extend(lost);
     }
 
     pub(crate) fn is_damaged(&self, topic: &str, partition: i32) -> bool {
-        self.damaged
-            .iter()
-            .any(|home| home.0 == topic && home.1 == partition)
+        self.lost.contains_key(&(topic.to_owned(), partition))
     }
 
     pub(crate) fn at(&self, home: &Home, offset: i64) -> Option<&Entry> {
         self.homes.get(home)?.get(&offset)
     }
 
-    /// The records of `home` from one offset to before another.
+    /// What stood there before it was lost.
+    pub(crate) fn lost_at(&self, home: &Home, offset: i64) -> Option<&Entry> {
+        self.lost.get(home)?.get(&offset)
+    }
+
+    /// The records of `home` from one offset to before another, as a turn has read them: now, or
+    /// `before` the log lost what stood there.
     pub(crate) fn between(
         &self,
         home: &Home,
         from: i64,
         to: i64,
-    ) -> impl Iterator<Item = (i64, &Entry)> {
-        let records = self.homes.get(home).filter(|_| from < to);
-        records
-            .into_iter()
-            .flat_map(move |records| records.range(from..to))
-            .map(|(offset, entry)| (*offset, entry))
+        before: bool,
+    ) -> BTreeMap<i64, Entry> {
+        let mut found = BTreeMap::new();
+        let lost = self.lost.get(home).filter(|_| before);
+        for records in self.homes.get(home).into_iter().chain(lost) {
+            if from < to {
+                let range = records.range(from..to);
+                found.extend(range.map(|(offset, entry)| (*offset, entry.clone())));
+            }
+        }
+        found
     }
 }

@@ -53,6 +53,33 @@ pub(super) enum Model {
     Inventory(Book),
 }
 
+/// What a turn may have read: its cursors' steps in the order in which it decided, and whether it
+/// read before the log lost something.
+struct Read<'c> {
+    steps: Vec<&'c CursorMove>,
+    before: bool,
+}
+
+impl<'c> Read<'c> {
+    fn of(log: &SeenLog, commit: &Committed<'c>) -> Vec<Self> {
+        let steps: Vec<&CursorMove> = commit.effects.cursors.iter().collect();
+        let damaged = |step: &&CursorMove| log.is_damaged(&step.topic, commit.shard.0);
+        let orders = 1 + usize::from(steps.len() > 1);
+        let times = 1 + usize::from(steps.iter().any(damaged));
+        let mut reads = Vec::new();
+        for before in [false, true].into_iter().take(times) {
+            for reverse in [false, true].into_iter().take(orders) {
+                let mut steps = steps.clone();
+                if reverse {
+                    steps.reverse();
+                }
+                reads.push(Self { steps, before });
+            }
+        }
+        reads
+    }
+}
+
 /// A message set aside: its number in the order of parking, and what it holds up.
 #[derive(Clone, Debug)]
 pub(super) struct HeldUp {
@@ -178,39 +205,39 @@ impl Service {
 
     /// Everything that one commit must keep.
     ///
-    /// A turn that reads two topics decides what it has read of the one before what it has read of
-    /// the other, but its commit does not tell which: either order will do.
+    /// A commit does not tell everything: a turn that reads two topics decides what it has read of
+    /// the one before what it has read of the other, and what it has read may have been lost by
+    /// the log since. It is right if it is right in one of these ways.
     pub(crate) fn commit(
         &mut self,
         log: &SeenLog,
         counts: &mut Counts,
         commit: &Committed<'_>,
     ) -> Checked {
-        let mut steps: Vec<_> = commit.effects.cursors.iter().collect();
-        if steps.len() < 2 {
-            return self.commit_in_order(log, counts, commit, &steps);
+        let reads = Read::of(log, commit);
+        if let [read] = &reads[..] {
+            return self.commit_as(log, counts, commit, read);
         }
-        let (mut other, mut met) = (self.clone(), counts.clone());
-        let Err(first) = self.commit_in_order(log, counts, commit, &steps) else {
-            return Ok(());
-        };
-        steps.reverse();
-        if other
-            .commit_in_order(log, &mut met, commit, &steps)
-            .is_err()
-        {
-            return Err(first);
+        let mut first = Ok(());
+        for read in &reads {
+            let (mut other, mut met) = (self.clone(), counts.clone());
+            match other.commit_as(log, &mut met, commit, read) {
+                Ok(()) => {
+                    (*self, *counts) = (other, met);
+                    return Ok(());
+                }
+                wrong => first = first.and(wrong),
+            }
         }
-        (*self, *counts) = (other, met);
-        Ok(())
+        first
     }
 
-    fn commit_in_order(
+    fn commit_as(
         &mut self,
         log: &SeenLog,
         counts: &mut Counts,
         commit: &Committed<'_>,
-        steps: &[&CursorMove],
+        read: &Read<'_>,
     ) -> Checked {
         counts.commits += 1;
         self.check_epoch(commit)?;
@@ -224,7 +251,7 @@ impl Service {
             }
             judged.push((replay.0, replay.1));
         }
-        for (at, entry) in self.advance(log, commit.shard, steps)? {
+        for (at, entry) in self.advance(log, commit.shard, read)? {
             let fate = self.fate(commit, &at, &entry.told, &mut decisions);
             self.evidence(commit, &at, &entry, &fate)?;
             self.remember(commit, &at, &entry, &fate);
@@ -259,25 +286,34 @@ impl Service {
         &mut self,
         log: &SeenLog,
         shard: ShardId,
-        steps: &[&CursorMove],
+        read: &Read<'_>,
     ) -> Result<Vec<(At, Entry)>, Violation> {
         let mut passed = Vec::new();
-        for step in steps {
+        for step in &read.steps {
             let home = (step.topic.clone(), shard.0);
-            self.check_step(log, shard, &home, step)?;
-            for (offset, entry) in log.between(&home, step.from, step.to) {
-                passed.push(((step.topic.clone(), offset), entry.clone()));
-                let accounted = self.accounted.entry(home.clone()).or_default();
+            self.check_step(shard, step)?;
+            self.check_skipped(log, &home, step, read.before)?;
+            let records = log.between(&home, step.from, step.to, read.before);
+            require(records.contains_key(&(step.to - 1)), "S4", || {
+                let CursorMove { topic, to, .. } = step;
+                format!("shard {shard} steps to {to} of {topic}, no record stands before that")
+            })?;
+            let pending = self.pending.entry(home.clone()).or_default();
+            let accounted = self.accounted.entry(home.clone()).or_default();
+            for (offset, entry) in records {
+                // What has taken the place of a record that was lost is yet to be read.
+                if log.at(&home, offset).map(|now| &now.record) == Some(&entry.record) {
+                    pending.remove(&offset);
+                }
                 accounted.insert(offset, entry.record.clone());
+                passed.push(((step.topic.clone(), offset), entry));
             }
-            let pending = self.pending.entry(home).or_default();
-            *pending = pending.split_off(&step.to);
             self.cursors.insert((shard, step.topic.clone()), step.to);
         }
         Ok(passed)
     }
 
-    fn check_step(&self, log: &SeenLog, shard: ShardId, home: &Home, step: &CursorMove) -> Checked {
+    fn check_step(&self, shard: ShardId, step: &CursorMove) -> Checked {
         let CursorMove {
             topic, from, to, ..
         } = step;
@@ -290,12 +326,30 @@ impl Service {
         })?;
         require(from < to, "S4", || {
             format!("shard {shard} steps back from {from} to {to} of {topic}")
-        })?;
-        require(log.at(home, to - 1).is_some(), "S4", || {
-            format!("shard {shard} steps to {to} of {topic}, no record stands before that")
-        })?;
-        let skipped = self.pending.get(home).and_then(|pending| pending.first());
-        require(skipped.is_none_or(|skipped| skipped >= from), "S6", || {
+        })
+    }
+
+    /// S6: nothing below the step is still to be accounted for. But a turn that was under way when
+    /// the log lost something could not know what has taken its place.
+    fn check_skipped(
+        &self,
+        log: &SeenLog,
+        home: &Home,
+        step: &CursorMove,
+        before: bool,
+    ) -> Checked {
+        let CursorMove {
+            topic, from, to, ..
+        } = step;
+        let under_way = before && log.lost_at(home, to - 1).is_some();
+        let was_read = |offset: i64| {
+            let accounted = self.accounted.get(home).and_then(|seen| seen.get(&offset));
+            accounted.is_some() && log.lost_at(home, offset).map(|was| &was.record) == accounted
+        };
+        let mut pending = self.pending.get(home).into_iter().flatten().copied();
+        let skipped = pending.find(|offset| !(under_way && was_read(*offset)));
+        let shard = home.1;
+        require(skipped.is_none_or(|skipped| skipped >= *from), "S6", || {
             format!(
                 "shard {shard} has passed {skipped:?} of {topic}, which was never accounted for"
             )

@@ -415,3 +415,22 @@ fn a_turn_may_read_either_of_two_topics_first() {
         assert_eq!(history.checker.counts().commits, 2);
     }
 }
+
+#[test]
+fn what_was_read_before_it_was_lost_may_still_be_committed_and_its_successor_is_yet_to_be_read() {
+    let mut history = History::begin();
+    history.command(&cancel("O1"), "x");
+    history.lose(ORDER_COMMANDS, 0);
+    history.command(&cancel("O2"), "y");
+    let turn = history.turn(Side::Order).reads(ORDER_COMMANDS, 0..1);
+    turn.change("O1", None, Some(crate::check::Row::Tombstone))
+        .remembers(&cancel("O1"), "x", 0)
+        .commit();
+    assert_eq!(history.violation(), None);
+    history.command(&cancel("O2"), "y");
+    history
+        .turn(Side::Order)
+        .reads(ORDER_COMMANDS, 1..2)
+        .commit();
+    assert_eq!(history.broken(), Some("S6"));
+}

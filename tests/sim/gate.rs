@@ -1,0 +1,204 @@
+//! C4: every broken variant of the store is caught, by the invariant that it breaks, within the
+//! number of seeds that every change is run with. And what it is run with breaks nothing by itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use messaging::mutant::{self, Layer, Mutant};
+
+use crate::plan::{Event, Plan};
+use crate::run;
+
+/// Seeds that every change is run with.
+const SEEDS: u64 = 2_000;
+/// Seeds that the whole store is run with on each of the terms.
+const WHOLE_SEEDS: u64 = 30;
+
+/// What a variant is run with, beside what its seeds draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Terms {
+    /// Nothing else.
+    AsDrawn,
+    /// Commits land after their clients have given up on them, and what a client does not know it
+    /// does not look up: only the cursors' compare-and-set is left.
+    LateCommits,
+    /// The log keeps back from the disk what it has acknowledged, and its machine loses power
+    /// every few seconds. What is lost is lost, but it must be noticed.
+    LossyLog,
+}
+
+impl Terms {
+    fn without(self) -> &'static [Layer] {
+        match self {
+            Self::AsDrawn => &[],
+            Self::LateCommits => &[Layer::Reread],
+            Self::LossyLog => &[Layer::Fsync],
+        }
+    }
+
+    fn season(self, plan: &mut Plan) {
+        match self {
+            Self::AsDrawn => {}
+            Self::LateCommits => {
+                let weather = &mut plan.weather;
+                weather.commit_late = weather.commit_late.max(60);
+                weather.commit_answer_lost = weather.commit_answer_lost.max(60);
+            }
+            Self::LossyLog => {
+                for cut in 1..=6 {
+                    let for_ = Duration::from_millis(50);
+                    let event = Event::LogDown { for_ };
+                    plan.events.push((plan.faults_for * cut / 7, event));
+                }
+                plan.events.sort_by_key(|(at, _)| *at);
+            }
+        }
+    }
+
+    /// Whether `invariant` may fail though the store is whole.
+    fn excuse(self, invariant: &str) -> bool {
+        // That the store notices is reported as its not being available.
+        let noticed = ["F1", "F2", "F3", "F5", "availability"];
+        self == Self::LossyLog && noticed.contains(&invariant)
+    }
+}
+
+/// A broken variant, what it is run with, and the invariants that it breaks: one of them must be
+/// the one that fails.
+struct Case(Mutant, Terms, &'static [&'static str]);
+
+const CASES: [Case; Mutant::ALL.len()] = [
+    Case(Mutant::NoDeduplication, Terms::AsDrawn, &["S8"]),
+    Case(Mutant::NoVersionCheck, Terms::AsDrawn, &["S8"]),
+    Case(Mutant::NoCompareAndSet, Terms::LateCommits, &["S4"]),
+    Case(
+        Mutant::NoCompareAndSetOfDuplicates,
+        Terms::LateCommits,
+        &["S4"],
+    ),
+    Case(Mutant::NoEpochCheck, Terms::AsDrawn, &["S5"]),
+    Case(Mutant::CursorFirst, Terms::AsDrawn, &["S6"]),
+    Case(Mutant::PublishBeforeCommit, Terms::AsDrawn, &["E1"]),
+    Case(Mutant::NoRepublish, Terms::AsDrawn, &["F2", "E3"]),
+    Case(Mutant::DeleteBeforePublish, Terms::AsDrawn, &["F2"]),
+    Case(Mutant::StockBeforeLock, Terms::AsDrawn, &["S2"]),
+    Case(Mutant::BackordersOutOfOrder, Terms::AsDrawn, &["F6"]),
+    Case(Mutant::ReleaseWakesNobody, Terms::AsDrawn, &["F6b"]),
+    Case(Mutant::NoTailCheck, Terms::LossyLog, &["S6"]),
+    Case(
+        Mutant::NoFsync,
+        Terms::AsDrawn,
+        &["F1", "F2", "availability"],
+    ),
+];
+
+/// How a case went.
+struct Gone {
+    /// The invariant that caught the variant, what it said, and in which seed.
+    caught: Option<(u64, &'static str, String)>,
+    /// What else it broke before.
+    others: BTreeMap<&'static str, u64>,
+}
+
+fn try_out(Case(mutant, terms, breaks): &Case) -> Gone {
+    let _switched = mutant::switch_on(Some(*mutant), terms.without());
+    let mut others = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let report = run::seasoned(seed, false, |plan| terms.season(plan));
+        let Some(violation) = report.violation else {
+            continue;
+        };
+        if breaks.contains(&violation.invariant) {
+            let caught = Some((seed, violation.invariant, violation.detail));
+            return Gone { caught, others };
+        }
+        *others.entry(violation.invariant).or_default() += 1;
+    }
+    Gone {
+        caught: None,
+        others,
+    }
+}
+
+/// What the store breaks on `terms` when it is whole.
+fn whole(terms: Terms, seed: u64) -> Option<String> {
+    let _switched = mutant::switch_on(None, terms.without());
+    let report = run::seasoned(seed, false, |plan| terms.season(plan));
+    let violation = report.violation?;
+    let what = format!("{terms:?}, seed {seed}: {violation}");
+    (!terms.excuse(violation.invariant)).then_some(what)
+}
+
+/// Runs `work` for `count` numbers, over all cores; the results in their order.
+fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(BTreeMap::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    if index >= count {
+                        return;
+                    }
+                    let result = work(index);
+                    done.lock().unwrap().insert(index, result);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap().into_values().collect()
+}
+
+#[test]
+fn every_variant_has_its_case() {
+    let cases: Vec<_> = CASES.iter().map(|case| case.0).collect();
+    assert_eq!(cases, Mutant::ALL);
+}
+
+#[test]
+fn every_broken_variant_is_caught() {
+    let gone = each(CASES.len(), |index| try_out(&CASES[index]));
+    let mut table = format!(
+        "{:<28}{:<13}{:<14}{:>6}  before that\n",
+        "variant", "terms", "broken", "seeds"
+    );
+    for (Case(mutant, terms, _), gone) in CASES.iter().zip(&gone) {
+        let (seeds, broken) = match &gone.caught {
+            Some((seed, invariant, _)) => ((seed + 1).to_string(), *invariant),
+            None => (format!(">{SEEDS}"), "NOT CAUGHT"),
+        };
+        let (mutant, terms) = (format!("{mutant:?}"), format!("{terms:?}"));
+        let others = &gone.others;
+        let _ = writeln!(
+            table,
+            "{mutant:<28}{terms:<13}{broken:<14}{seeds:>6}  {others:?}"
+        );
+    }
+    println!("{table}");
+    for (Case(mutant, ..), gone) in CASES.iter().zip(&gone) {
+        if let Some((seed, invariant, detail)) = &gone.caught {
+            println!("{mutant:?}, seed {seed}: {invariant}: {detail}\n");
+        }
+    }
+    let missed = gone.iter().filter(|gone| gone.caught.is_none()).count();
+    assert_eq!(missed, 0, "variants were not caught");
+}
+
+/// The terms are the variants' only excuse: without a variant nothing breaks on them, in at least
+/// the seeds that the variants needed. (As drawn, that is what all the other seeds show.)
+#[test]
+fn what_variants_are_run_with_breaks_nothing_by_itself() {
+    let runs: Vec<(Terms, u64)> = [Terms::LateCommits, Terms::LossyLog]
+        .into_iter()
+        .flat_map(|terms| (0..WHOLE_SEEDS).map(move |seed| (terms, seed)))
+        .collect();
+    let broken = each(runs.len(), |index| whole(runs[index].0, runs[index].1));
+    let broken: Vec<_> = broken.into_iter().flatten().collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
