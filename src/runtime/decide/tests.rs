@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::replay::Replayed;
 use super::*;
 use crate::codec::Schema;
 use crate::context::{Input, Interest};
@@ -372,4 +373,87 @@ fn outbox_batches_stay_below_the_append_limit_and_keep_order() {
         .map(|version| event_id("/counters", "counter", "a", version).to_string())
         .collect();
     assert_eq!(ids, expected);
+}
+
+impl Given {
+    fn when_replayed(
+        &mut self,
+        items: &[Item<(String, Message)>],
+    ) -> Result<Replayed<(String, i64)>, Refused> {
+        let cursors = BTreeMap::from([("in".into(), 0)]);
+        let scene = Scene {
+            context: &Counters,
+            writer: &Writer::default(),
+            partitions: 1,
+            now: Timestamp(9),
+            cursors: &cursors,
+        };
+        replay(&scene, items, &mut self.seen, Some(&mut self.state))
+    }
+}
+
+fn words(replayed: &Replayed<(String, i64)>) -> Vec<&str> {
+    let outcomes = replayed.outcomes.iter();
+    outcomes.map(|outcome| outcome.kind.as_str()).collect()
+}
+
+#[test]
+fn a_replay_takes_out_what_it_judges_and_moves_no_cursor() {
+    let mut given = nothing();
+    given.state.insert("a".to_owned(), 4);
+    let replayed = given
+        .when_replayed(&[
+            message(3, "m1", "a", Message::Add(2)),
+            message(5, "m1", "a", Message::Add(2)),
+            message(6, "m1", "a", Message::Add(3)),
+            message(7, "m2", "a", Message::Set { version: 1 }),
+            item(9, Kind::Ignored),
+        ])
+        .unwrap();
+    assert_eq!(
+        words(&replayed),
+        ["applied", "duplicate", "conflict", "duplicate", "ignored"]
+    );
+    assert_eq!(replayed.outcomes[0].detail, "test.Counted");
+    let effects = &replayed.decided.effects;
+    let unparked: Vec<i64> = effects.unparked.iter().map(|place| place.offset).collect();
+    assert_eq!(unparked, [3, 5, 6, 7, 9]);
+    assert_eq!(events(&replayed.decided), [("a".to_owned(), 6)]);
+    assert_eq!((effects.inbox.len(), effects.conflicts.len()), (1, 1));
+    assert!(effects.cursors.is_empty() && effects.parked.is_empty());
+    assert!(!replayed.stuck);
+}
+
+#[test]
+fn a_replay_ends_at_the_first_message_that_stays_parked() {
+    let mut given = nothing();
+    let unreadable = Kind::Unreadable(Unreadable {
+        aggregate: Some(aggregate("a")),
+        reason: ParkReason::Undecodable,
+        detail: "still garbage".to_owned(),
+    });
+    let replayed = given
+        .when_replayed(&[
+            message(3, "m1", "a", Message::Add(2)),
+            item(4, unreadable),
+            message(5, "m2", "a", Message::Add(2)),
+        ])
+        .unwrap();
+    assert_eq!(words(&replayed), ["applied", "parked"]);
+    let effects = &replayed.decided.effects;
+    assert_eq!((effects.unparked.len(), effects.reparked.len()), (1, 1));
+    assert_eq!(effects.reparked[0].detail, "still garbage");
+    assert_eq!(given.state["a"], 2);
+    assert!(replayed.stuck);
+}
+
+#[test]
+fn a_replayed_message_that_cannot_be_decided_refuses_the_turn_as_any_other() {
+    let refused = nothing()
+        .when_replayed(&[
+            message(3, "m1", "a", Message::Add(2)),
+            message(4, "m2", "a", Message::Poison),
+        ])
+        .unwrap_err();
+    assert_eq!((refused.offset, refused.detail.as_str()), (4, "poison"));
 }
