@@ -157,7 +157,5 @@ async fn write(world: &World, topic: &str, garbage: Garbage) {
         Garbage::NoEnvelope => record.headers.clear(),
     }
     // The log is never down for whoever writes garbage.
-    let _ = world
-        .append(FOREIGN, topic, partition, vec![record])
-        .await;
+    let _ = world.append(FOREIGN, topic, partition, vec![record]).await;
 }
