@@ -11,12 +11,17 @@ mod harness;
 use std::sync::Arc;
 
 use contracts::proto;
+use contracts::proto::order_audit_service_server::OrderAuditService;
 use contracts::proto::order_query_service_server::OrderQueryService;
-use contracts::proto::{GetOrderRequest, ListOrdersRequest, ListOrdersResponse};
+use contracts::proto::{
+    ExportOrdersRequest, GetOrderRequest, ListOrdersRequest, ListOrdersResponse, OrderRow,
+};
+use futures::StreamExt;
 use harness::{Service, World, cancel, place, reserved};
 use messaging::clock::SystemClock;
 use order::domain::Status;
 use order::service::OrderQueries;
+use order::service::export::OrderExport;
 use tonic::{Code, Request};
 
 fn queries(service: &Service) -> OrderQueries {
@@ -224,4 +229,44 @@ async fn a_page_ends_before_it_is_too_large_to_send() {
     assert_eq!(found.len(), 150);
     assert!(pages > 1, "150 orders of 7.5 KB do not go into one page");
     service.stop().await;
+}
+
+/// What an export of these orders holds (all if there are none named), and in how many answers.
+async fn exported(service: &Service, order_ids: &[&str]) -> (Vec<OrderRow>, usize) {
+    let export = OrderExport::new(Arc::new(service.queries.clone()));
+    let order_ids = order_ids.iter().map(|id| (*id).to_owned()).collect();
+    let request = Request::new(ExportOrdersRequest { order_ids });
+    let answers = export.export_orders(request).await.unwrap();
+    let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
+    let count = answers.len();
+    let rows = answers.into_iter().flat_map(|answer| answer.rows);
+    (rows.collect(), count)
+}
+
+#[tokio::test]
+async fn an_export_gives_every_order_once_or_those_that_are_named() {
+    let world = World::new().await;
+    let service = world.start().await;
+    assert_eq!(exported(&service, &[]).await, (vec![], 0));
+    for number in 0..250 {
+        world
+            .command(place(&format!("O{number:03}"), "C1", 1))
+            .await;
+    }
+    service.settled(&world).await;
+    world.inventory(reserved("O007", 1)).await;
+    service.until("O007", Status::Reserved).await;
+    let (rows, answers) = exported(&service, &[]).await;
+    assert_eq!(answers, 2);
+    let id = |row: &OrderRow| row.order.as_ref().unwrap().order_id.clone();
+    let mut found: Vec<_> = rows.iter().map(id).collect();
+    found.sort();
+    let all: Vec<_> = (0..250).map(|number| format!("O{number:03}")).collect();
+    assert_eq!(found, all);
+    let (named, _) = exported(&service, &["O007", "NOBODY"]).await;
+    assert_eq!(named.len(), 1);
+    assert_eq!(
+        (id(&named[0]), named[0].reservation_version),
+        ("O007".to_owned(), 1)
+    );
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use contracts::order::OnShortage;
+use contracts::proto::inventory_audit_service_server::InventoryAuditService;
+use contracts::proto::{ExportReservationsRequest, ReservationRow};
+use futures::StreamExt;
 use inventory::context::{InventoryContext, Message};
 use inventory::domain::book::Counters;
 use inventory::domain::ids::{OrderId, ProductId, ReceiptId};
@@ -12,6 +16,7 @@ use inventory::domain::receive::Receipt;
 use inventory::domain::reservation::{Flow, Lines, Reservation, Status};
 use inventory::domain::stock::Stock;
 use inventory::limits::Bounds;
+use inventory::service::export::ReservationExport;
 use inventory::store::Queries;
 use inventory::store::memory::Holdings;
 use inventory::store::sqlite::{MIGRATIONS, SqliteQueries, SqliteTables};
@@ -21,6 +26,7 @@ use messaging::store::Store;
 use messaging::store::sqlite::SqliteStore;
 use proptest::prelude::*;
 use sqlx::Row;
+use tonic::Request;
 
 use crate::story::{
     Senders, Step, batches, cancelled, completed, incoming, placed, receive, steps,
@@ -317,6 +323,44 @@ async fn queries_see_what_is_committed_page_by_page() {
     };
     assert_eq!(ids(queries.page("", 2).await.unwrap()), ["P1", "P2"]);
     assert_eq!(ids(queries.page("P2", 2).await.unwrap()), ["P3"]);
+}
+
+/// What an export of these orders holds (all if there are none named), and in how many answers.
+async fn exported(database: &Database, order_ids: &[&str]) -> (Vec<ReservationRow>, usize) {
+    let export = ReservationExport::new(Arc::new(database.queries()));
+    let order_ids = order_ids.iter().map(|id| (*id).to_owned()).collect();
+    let request = Request::new(ExportReservationsRequest { order_ids });
+    let answers = export.export_reservations(request).await.unwrap();
+    let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
+    let count = answers.len();
+    (
+        answers.into_iter().flat_map(|one| one.rows).collect(),
+        count,
+    )
+}
+
+#[tokio::test]
+async fn an_export_gives_every_reservation_once_and_named_ones_with_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("i.db"), Bounds::default()).await;
+    assert_eq!(exported(&database, &[]).await, (vec![], 0));
+    database.turn(&[goods("R1", "P1", 1)]).await;
+    let ids: Vec<_> = (0..450).map(|number| format!("O{number:03}")).collect();
+    let orders: Vec<_> = ids.iter().map(|id| order(id, 1, 1)).collect();
+    database.turn(&orders).await;
+    let (rows, answers) = exported(&database, &[]).await;
+    let found: Vec<_> = rows.iter().map(|row| row.order_id.clone()).collect();
+    assert_eq!((found, answers), (ids, 3));
+    assert_eq!((rows[0].status.as_str(), rows[0].position), ("HELD", 0));
+    assert_eq!((rows[2].status.as_str(), rows[2].position), ("WAITING", 2));
+    assert!(rows.iter().all(|row| row.places.is_empty()));
+    let (named, _) = exported(&database, &["O002", "NOBODY", "O000"]).await;
+    let places: Vec<_> = named
+        .iter()
+        .map(|row| (row.order_id.as_str(), &row.short[..], &row.places[..]))
+        .collect();
+    let p1 = ["P1".to_owned()];
+    assert_eq!(places, [("O000", &[][..], &[][..]), ("O002", &p1, &[2])]);
 }
 
 #[tokio::test]
