@@ -30,7 +30,7 @@ const RETRY_MAX: Duration = Duration::from_millis(300);
 const THINK_MAX: Duration = Duration::from_millis(10);
 /// The latest commands, whose orders repetitions, cancellations and reads are about.
 const RECENT: usize = 200;
-/// The latest commands, whose orders may be reserved by now and are shipped.
+/// The latest commands, whose orders may be reserved by now, and are shipped or given back.
 const SHIPPED: usize = 2_000;
 
 /// A command and what its client knows of it.
@@ -174,10 +174,10 @@ impl Load {
 
     fn next(&self, dice: &mut Dice) -> What {
         let chance = dice.below(100);
-        let latest = if (22..37).contains(&chance) {
-            SHIPPED
-        } else {
-            RECENT
+        // Half of the cancellations come so late that they give stock back.
+        let latest = match chance {
+            17..37 => SHIPPED,
+            _ => RECENT,
         };
         let recent = self.recent(latest, dice);
         match (chance, recent) {
