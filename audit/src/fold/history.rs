@@ -132,6 +132,10 @@ impl Story {
                 fact.version
             ),
         );
+        if self.facts.is_empty() {
+            // Most stories have two versions: four places each would be the most of an audit.
+            self.facts.reserve_exact(2);
+        }
         self.facts.push(fact);
         if next {
             Occurrence::First
@@ -204,6 +208,9 @@ impl History {
                 Asked::Conflict
             }
             None => {
+                if self.steps.is_empty() {
+                    self.steps.reserve_exact(1);
+                }
                 self.steps.push(step);
                 Asked::New
             }

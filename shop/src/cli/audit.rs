@@ -22,7 +22,7 @@ use bar::Bar;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Items (orders, receipts, commands, events) to hold at one time: a store that has more is read
-    /// in several passes. 1,500,000 take about 200 MB.
+    /// in several passes. 1,500,000 take about 300 MB.
     #[arg(
         long,
         value_name = "COUNT",
