@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) weather: Weather,
     pub(crate) sendings: Vec<Sending>,
     pub(crate) events: Vec<(Duration, Event)>,
+    /// How often everything is crashed and recovered again at rest (F7).
+    pub(crate) recoveries: u32,
 }
 
 /// A request of a client.
@@ -104,6 +106,7 @@ impl Plan {
             weather: Weather::draw(dice),
             sendings: Vec::new(),
             events: Vec::new(),
+            recoveries: 2,
         };
         plan.draw_sendings(dice);
         plan.draw_events(dice, slots);

@@ -7,7 +7,7 @@ use messaging::limits::{BACKOFF, LOG_CALL_TIMEOUT};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::check::{Side, Violation};
+use crate::check::Violation;
 use crate::client::{self, Sent};
 use crate::counts::Counts;
 use crate::databases::{Databases, Rows};
@@ -53,14 +53,19 @@ pub(crate) fn seasoned(seed: u64, record: bool, season: impl FnOnce(&mut Plan)) 
         let world = World::new(dice.fork(), plan.partitions, record, Vec::new());
         let databases = Arc::new(InMemory::new(&world));
         simulate(&world, &plan, &databases).await;
-        Report {
-            seed,
-            violation: world.violation(),
-            counts: world.counts(),
-            checked: world.checker.counts(),
-            trace: world.trace.lines(),
-        }
+        report(seed, &world)
     })
+}
+
+/// What the run in `world` has come to.
+pub(crate) fn report(seed: u64, world: &World) -> Report {
+    Report {
+        seed,
+        violation: world.violation(),
+        counts: world.counts(),
+        checked: world.checker.counts(),
+        trace: world.trace.lines(),
+    }
 }
 
 /// Runs a plan until it is over or something did not hold.
@@ -103,7 +108,7 @@ async fn story<D: Databases>(
     world.checker.settled();
     world.look();
     end::check(&sent, &rows)?;
-    recover_again(world, &fleet, databases, &rows).await
+    recover_again(world, &fleet, databases, plan.recoveries, &rows).await
 }
 
 fn clients(world: &Arc<World>, fleet: &Fleet, plan: &Plan) -> JoinSet<Sent> {
@@ -169,10 +174,11 @@ async fn recover_again<D: Databases>(
     world: &Arc<World>,
     fleet: &Fleet,
     databases: &Arc<D>,
+    recoveries: u32,
     rows: &Rows,
 ) -> Result<(), Violation> {
     let ends = world.ends();
-    for _ in 0..2 {
+    for _ in 0..recoveries {
         for process in fleet.processes() {
             process.crash("at rest");
         }
@@ -185,12 +191,6 @@ async fn recover_again<D: Databases>(
                 detail: "recovery at rest has changed something".to_owned(),
             });
         }
-    }
-    for side in [Side::Order, Side::Inventory] {
-        let epochs = databases.checkpoint(side).await.unwrap_or_default();
-        world
-            .trace
-            .note("world", format_args!("{side:?}: {epochs:?}"));
     }
     Ok(())
 }

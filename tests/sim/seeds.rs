@@ -2,42 +2,62 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::check;
 use crate::counts::{self, Counts};
 use crate::run::{self, Report};
 
-/// Runs seeds `from..from + count`; returns the reports in the order of their seeds.
-fn run_all(from: u64, count: u64) -> Vec<Report> {
-    let next = AtomicU64::new(from);
-    let reports = Mutex::new(Vec::new());
+/// Does `work` for 0 to `count - 1`, over all cores; returns the results in order.
+pub(crate) fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= from + count {
+                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    if index >= count {
                         return;
                     }
-                    let report = run::seed(seed, false);
-                    reports.lock().unwrap().push(report);
+                    let result = work(index);
+                    results.lock().unwrap().push((index, result));
                 }
             });
         }
     });
-    let mut reports = reports.into_inner().unwrap();
-    reports.sort_by_key(|report| report.seed);
-    reports
+    let mut results = results.into_inner().unwrap();
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// A number from the environment.
-fn number(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name)
         .ok()
         .map_or(otherwise, |value| value.parse().unwrap())
+}
+
+fn run_all(seeds: &[u64]) -> Vec<Report> {
+    parallel(seeds.len(), |index| run::seed(seeds[index], false))
+}
+
+/// Says which runs failed, shows the first of them, and fails.
+fn judge(reports: &[Report]) {
+    let failed: Vec<_> = reports
+        .iter()
+        .filter_map(|report| Some((report, report.violation.as_ref()?)))
+        .collect();
+    for (report, violation) in &failed {
+        println!("seed {}: {violation}", report.seed);
+    }
+    if let Some((first, _)) = failed.first() {
+        show(first);
+    }
+    let (failed, all) = (failed.len(), reports.len());
+    assert!(failed == 0, "{failed} of {all} seeds failed");
 }
 
 /// Shows a failed run: what did not hold, how to see it again, and what led to it.
@@ -61,7 +81,7 @@ fn show(report: &Report) {
 }
 
 /// What the runs met, for people.
-fn told(reports: &[Report]) -> String {
+pub(crate) fn told(reports: &[Report]) -> String {
     let counts: Vec<_> = reports.iter().map(|report| &report.counts).collect();
     let mut all = Counts::default();
     for counts in &counts {
@@ -89,27 +109,21 @@ fn told(reports: &[Report]) -> String {
 #[test]
 fn many_seeds() {
     let (from, count) = (number("SIM_FROM", 0), number("SIM_SEEDS", 100));
-    let reports = run_all(from, count);
+    let reports = run_all(&(from..from + count).collect::<Vec<_>>());
     println!("{}", told(&reports));
-    let failed: Vec<_> = reports
-        .iter()
-        .filter(|report| report.violation.is_some())
+    judge(&reports);
+}
+
+/// Seeds that failed once.
+#[test]
+fn regressions() {
+    let seeds: Vec<u64> = include_str!("regressions.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
         .collect();
-    for report in &failed {
-        let violation = report.violation.as_ref().unwrap();
-        println!(
-            "seed {}: {} {}",
-            report.seed, violation.invariant, violation.detail
-        );
-    }
-    if let Some(first) = failed.first() {
-        show(first);
-    }
-    assert!(
-        failed.is_empty(),
-        "{} of {count} seeds failed",
-        failed.len()
-    );
+    assert!(!seeds.is_empty());
+    judge(&run_all(&seeds));
 }
 
 #[test]

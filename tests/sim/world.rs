@@ -145,6 +145,11 @@ impl World {
         }
     }
 
+    /// Steps taken so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::SeqCst)
+    }
+
     /// The log's session; `None` while the log is down.
     pub(crate) fn log_session(&self) -> Option<u64> {
         let session = *self.log_session.borrow();

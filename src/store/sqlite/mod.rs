@@ -6,6 +6,7 @@
 //! the connection and never for locks.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use sqlx::migrate::Migrator;
@@ -17,6 +18,7 @@ use super::{
     ParkedRow, RecordHash, Sequence, Store, Tables, Target, outbox,
 };
 use crate::context::Context;
+use crate::limits;
 use crate::log::Record;
 use crate::shard::{Epoch, ShardId};
 
@@ -53,10 +55,24 @@ impl<T> SqliteStore<T> {
     /// One line that names the file; of kind [`ErrorKind::Fatal`] when it is not a database,
     /// damaged, written by a newer program or not accessible.
     pub async fn open(path: &Path, migrations: &Migrator, tables: T) -> Result<Self, Error> {
-        let writer = open::writer(path, migrations).await?;
+        Self::open_patient(path, migrations, tables, limits::SQLITE_BUSY_TIMEOUT).await
+    }
+
+    /// As [`SqliteStore::open`], where another connection's lock is waited for no longer than
+    /// `busy_timeout`.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open_patient(
+        path: &Path,
+        migrations: &Migrator,
+        tables: T,
+        busy_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let writer = open::writer(path, migrations, busy_timeout).await?;
         Ok(Self {
             writer,
-            reader: open::readers(path),
+            reader: open::readers(path, busy_timeout),
             tables,
         })
     }

@@ -1,6 +1,7 @@
 //! Opening the file: its connections, its migrations, and saying clearly what is wrong with it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
@@ -19,13 +20,17 @@ const CONTEXT_VERSION_MIN: i64 = 1_000;
 
 /// One connection for writing: SQLite has one writer at a time, and waiting for a connection is
 /// fair where waiting for its lock is not.
-pub(super) async fn writer(path: &Path, context: &Migrator) -> Result<SqlitePool, Error> {
+pub(super) async fn writer(
+    path: &Path,
+    context: &Migrator,
+    busy_timeout: Duration,
+) -> Result<SqlitePool, Error> {
     let migrations = merged(path, context)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|source| refused(path, &format!("its folder cannot be made: {source}")))?;
     }
-    let options = options(path)
+    let options = options(path, busy_timeout)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
@@ -42,15 +47,16 @@ pub(super) async fn writer(path: &Path, context: &Migrator) -> Result<SqlitePool
 }
 
 /// Connections that see what is committed and can write nothing. They connect when first used.
-pub(super) fn readers(path: &Path) -> SqlitePool {
-    pool(limits::SQLITE_READERS).connect_lazy_with(options(path).read_only(true))
+pub(super) fn readers(path: &Path, busy_timeout: Duration) -> SqlitePool {
+    let options = options(path, busy_timeout).read_only(true);
+    pool(limits::SQLITE_READERS).connect_lazy_with(options)
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+fn options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
-        .busy_timeout(limits::SQLITE_BUSY_TIMEOUT)
+        .busy_timeout(busy_timeout)
         .statement_cache_capacity(limits::SQLITE_STATEMENTS)
         .disable_statement_logging()
 }
