@@ -12,13 +12,13 @@ use messaging::ids::Ids;
 use messaging::limits;
 use messaging::log::appender::Appender;
 use messaging::log::{self, ErrorKind, Record};
-use messaging::message::{Message, Writer};
+use messaging::message::Message;
 use messaging::status;
-use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::request;
+use crate::writable::Writable;
 
 /// Longest `tracestate` that is passed on (W3C Trace Context, section 3.3.1.5).
 const TRACESTATE_LEN_MAX: usize = 512;
@@ -28,7 +28,7 @@ const TRACESTATE_LEN_MAX: usize = 512;
 pub(crate) struct Commands {
     /// By topic.
     appenders: Arc<HashMap<&'static str, Appender>>,
-    writable: watch::Receiver<Option<Arc<Writer>>>,
+    writable: Writable,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
 }
@@ -47,7 +47,7 @@ impl Commands {
     /// empty while topics or schemas are not as this program needs them.
     pub(crate) fn new(
         appenders: HashMap<&'static str, Appender>,
-        writable: watch::Receiver<Option<Arc<Writer>>>,
+        writable: Writable,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Self {
@@ -102,7 +102,7 @@ impl Commands {
         known: &mut Option<Arc<log::Error>>,
     ) -> Result<(), Status> {
         let appender = self.appenders.get(M::TOPIC).ok_or_else(status::internal)?;
-        let writer = self.writer().await?;
+        let writer = self.writable.writer().await;
         let value = writer
             .encode(command)
             .map_err(|error| status::of_codec(&error))?;
@@ -130,17 +130,6 @@ impl Commands {
             }
             self.clock.sleep(backoff.next(self.ids.random())).await;
         }
-    }
-
-    /// The bound schemas, as soon as there is a way into the log.
-    async fn writer(&self) -> Result<Arc<Writer>, Status> {
-        let mut writable = self.writable.clone();
-        let bound = writable.wait_for(Option::is_some).await;
-        // The sender goes away only when the gateway stops.
-        bound
-            .ok()
-            .and_then(|bound| bound.clone())
-            .ok_or_else(|| status::unavailable("the gateway is shutting down"))
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `queries` | the services behind, with deadlines |
 //! | `order_service`, `inventory_service` | the gRPC services |
 //! | `preparation` | topics and schemas, in the background |
+//! | `writable` | the way into the log, once it is open |
 //! | `wiring` | the adapters |
 
 use std::convert::Infallible;
@@ -30,11 +31,10 @@ use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
 use messaging::log::Log;
 use messaging::log::appender::Appender;
-use messaging::message::{Binding, Writer};
+use messaging::message::Binding;
 use messaging::registry::SchemaRegistry;
 use messaging::server;
 use messaging::spawner::Spawner;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Channel;
@@ -45,6 +45,7 @@ pub use crate::order_service::Orders;
 use crate::placing::Placing;
 use crate::preparation::Preparation;
 use crate::queries::{OrderQueries, StockQueries};
+use crate::writable::Writable;
 
 mod commands;
 mod inventory_service;
@@ -56,6 +57,7 @@ mod preparation;
 mod queries;
 mod request;
 mod wiring;
+mod writable;
 
 /// The names that the health service answers for, beside `""`.
 pub const SERVICES: [&str; 2] = ["shop.v1.OrderService", "shop.v1.InventoryService"];
@@ -223,8 +225,8 @@ impl Gateway {
             health: health.clone(),
         };
         preparation.announce();
-        let (writable, written) = watch::channel(None);
-        let (orders, inventory) = services(ports, options.partitions, written, shutdown);
+        let writable = Writable::default();
+        let (orders, inventory) = services(ports, options.partitions, writable.clone(), shutdown);
         Self {
             orders,
             inventory,
@@ -236,7 +238,7 @@ impl Gateway {
 fn services(
     ports: &Ports,
     partitions: i32,
-    writable: watch::Receiver<Option<Arc<Writer>>>,
+    writable: Writable,
     shutdown: &CancellationToken,
 ) -> (Orders, Inventory) {
     let appender = |topic| {

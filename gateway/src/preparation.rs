@@ -17,6 +17,7 @@ use messaging::retry::Backoff;
 use tokio::sync::watch;
 
 use crate::limits;
+use crate::writable::Writable;
 
 /// The topics that the gateway writes, and so creates.
 pub(crate) const TOPICS: [&str; 2] = [topics::ORDER_COMMANDS, topics::INVENTORY_COMMANDS];
@@ -65,7 +66,7 @@ impl Preparation {
     ///
     /// A log that stops answering does not take a bound writer away: appends fail or wait by
     /// themselves. Topics cut otherwise do: a record would land in the wrong partition.
-    pub(crate) async fn run(&self, writable: watch::Sender<Option<Arc<Writer>>>) -> Infallible {
+    pub(crate) async fn run(&self, writable: Writable) -> Infallible {
         let topics = watch::Sender::new(false);
         let schemas = watch::Sender::new(None);
         let published = publish(topics.subscribe(), schemas.subscribe(), writable);
@@ -163,12 +164,12 @@ impl Preparation {
 async fn publish(
     mut topics: watch::Receiver<bool>,
     mut schemas: watch::Receiver<Option<Arc<Writer>>>,
-    writable: watch::Sender<Option<Arc<Writer>>>,
+    writable: Writable,
 ) {
     loop {
         let ready = *topics.borrow_and_update();
         let writer = schemas.borrow_and_update().clone();
-        writable.send_replace(writer.filter(|_| ready));
+        writable.set(writer.filter(|_| ready));
         let changed = tokio::select! {
             biased;
             changed = topics.changed() => changed,

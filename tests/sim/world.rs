@@ -11,7 +11,7 @@ use messaging::log::{Consumed, Error, Log, Record};
 use messaging::registry::SchemaRegistry;
 use messaging::registry::memory::MemoryRegistry;
 use messaging::shard::{Epoch, ShardId};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::check::{Checker, Side, Tolerance, Violation};
@@ -40,7 +40,8 @@ pub(crate) struct World {
     counts: Mutex<Counts>,
     violation: watch::Sender<Option<Violation>>,
     /// Odd while the log is down; rises with each change.
-    log_session: watch::Sender<u64>,
+    log_session: AtomicU64,
+    log_changed: Notify,
     /// One past the last record of each partition; gaps at the end do not count.
     ends: Mutex<BTreeMap<(String, i32), i64>>,
     /// When the last request that is under way in the network has landed.
@@ -67,7 +68,8 @@ impl World {
             weather: Mutex::default(),
             counts: Mutex::default(),
             violation: watch::Sender::new(None),
-            log_session: watch::Sender::new(0),
+            log_session: AtomicU64::new(0),
+            log_changed: Notify::new(),
             ends: Mutex::default(),
             late_until: Mutex::new(Instant::now()),
             lease_skew: Arc::default(),
@@ -152,23 +154,22 @@ impl World {
 
     /// The log's session; `None` while the log is down.
     pub(crate) fn log_session(&self) -> Option<u64> {
-        let session = *self.log_session.borrow();
+        let session = self.log_session.load(Ordering::SeqCst);
         session.is_multiple_of(2).then_some(session)
     }
 
-    /// Completes when the log's present session ends.
+    /// Completes when the log's present session ends. Wakes in the order of waiting, which a watch
+    /// channel does not.
     pub(crate) async fn log_session_ends(&self) {
-        let mut changes = self.log_session.subscribe();
-        let _ = changes.changed().await;
+        self.log_changed.notified().await;
     }
 
     /// Takes the log down or up again; every connection is lost.
     pub(crate) fn set_log_down(&self, down: bool) {
-        self.log_session.send_if_modified(|session| {
-            let changes = session.is_multiple_of(2) == down;
-            *session += u64::from(changes);
-            changes
-        });
+        if self.log_session().is_some() == down {
+            self.log_session.fetch_add(1, Ordering::SeqCst);
+            self.log_changed.notify_waiters();
+        }
         self.trace.note("log", format_args!("down: {down}"));
     }
 
