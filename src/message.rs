@@ -1,7 +1,7 @@
 //! Message types and the schemas they are written with.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -111,12 +111,12 @@ impl Writer {
                 Binding::Register => registry.register(&subject, registration.schema).await?,
                 Binding::Lookup => registry.lookup(&subject, registration.schema).await?,
             };
-            let schema = Schema::parse(registration.schema).map_err(|error| registry::Error {
+            let schema = parsed(registration.schema).map_err(|error| registry::Error {
                 kind: ErrorKind::Invalid,
                 subject,
                 detail: error.to_string(),
             })?;
-            bound.insert(registration.message_type, (id, Arc::new(schema)));
+            bound.insert(registration.message_type, (id, schema));
         }
         Ok(Self { bound })
     }
@@ -149,4 +149,16 @@ impl Writer {
             value: self.encode(event)?,
         })
     }
+}
+
+/// The schema of a message type: compiled in, so parsed once per process.
+fn parsed(text: &'static str) -> Result<Arc<Schema>, codec::Error> {
+    static PARSED: Mutex<BTreeMap<&'static str, Arc<Schema>>> = Mutex::new(BTreeMap::new());
+    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(schema) = parsed.get(text) {
+        return Ok(Arc::clone(schema));
+    }
+    let schema = Arc::new(Schema::parse(text)?);
+    parsed.insert(text, Arc::clone(&schema));
+    Ok(schema)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use messaging::clock::{SystemClock, Timestamp};
 use messaging::log::memory::MemoryLog;
 use messaging::log::{Consumed, Error, Log, Record};
-use messaging::registry::SchemaRegistry;
 use messaging::registry::memory::MemoryRegistry;
+use messaging::registry::{SchemaId, SchemaRegistry};
 use messaging::shard::{Epoch, ShardId};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -48,6 +48,8 @@ pub(crate) struct World {
     late_until: Mutex<Instant>,
     /// Keeps the lease's clock apart from everybody's, in milliseconds.
     pub(crate) lease_skew: Arc<AtomicI64>,
+    /// Ids by subject: what is registered is not parsed again.
+    pub(crate) registered: Mutex<BTreeMap<String, SchemaId>>,
     steps: AtomicU64,
     /// Steps at which the process that takes them dies (the sweep).
     crash_at: Vec<u64>,
@@ -73,6 +75,7 @@ impl World {
             ends: Mutex::default(),
             late_until: Mutex::new(Instant::now()),
             lease_skew: Arc::default(),
+            registered: Mutex::default(),
             steps: AtomicU64::new(0),
             crash_at,
         })

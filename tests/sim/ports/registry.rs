@@ -92,7 +92,16 @@ impl SchemaRegistry for SimRegistry {
             tokio::time::sleep(Duration::from_millis(1)).await;
             return Err(failed(ErrorKind::Incompatible, subject));
         }
-        self.process.world.registry.register(subject, schema).await
+        // Every subject has one schema here.
+        let world = &self.process.world;
+        let known = world.registered.lock().unwrap().get(subject).copied();
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let id = world.registry.register(subject, schema).await?;
+        let mut registered = world.registered.lock().unwrap();
+        registered.insert(subject.to_owned(), id);
+        Ok(id)
     }
 }
 

@@ -65,10 +65,11 @@ pub(crate) struct BlockingTurn<'s, C: Context, T: Tables<C, SqliteConnection>> {
     _context: std::marker::PhantomData<fn(C)>,
 }
 
-/// Blocks until `call` is answered, with the database's own runtime around it.
+/// Blocks until `call` is answered, with the database's own runtime around it. Unconstrained: the
+/// simulation's task would never get a new budget while it stands here.
 fn block<V>(database: &Handle, call: impl Future<Output = V>) -> V {
     let _entered = database.enter();
-    futures::executor::block_on(call)
+    futures::executor::block_on(tokio::task::unconstrained(call))
 }
 
 impl<T> Blocking<T> {
@@ -211,12 +212,14 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Drop for BlockingTurn<'_, C, T>
     /// Waits until the turn is undone, or the next one would find the file BUSY now and then.
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            let _entered = self.store.watch.database.enter();
-            drop(inner);
+            {
+                let _entered = self.store.watch.database.enter();
+                drop(inner);
+            }
             let partitions = self.store.watch.world.partitions;
             let undone = Store::<C>::agree_on_partitions(&self.store.inner, partitions);
             // The writer connection is free again, or another process has the file.
-            let _ = futures::executor::block_on(undone);
+            let _ = block(&self.store.watch.database, undone);
         }
     }
 }
