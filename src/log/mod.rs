@@ -59,6 +59,9 @@ pub struct Batch {
     pub records: Vec<Consumed>,
     /// The offset that the next record will get, as far as it may be read.
     pub high_watermark: i64,
+    /// Which connection it came over: another number than that of the batch before says that the
+    /// adapter has connected anew in between, so that the log may have lost what was read from it.
+    pub connection: u64,
 }
 
 /// What a partition holds.

@@ -63,6 +63,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
                 shard,
                 position: position.clone(),
                 trust,
+                connection: None,
                 health_part: part(shard, input.topic),
                 backoff: BACKOFF.start(),
                 sender: sender.clone(),
@@ -129,6 +130,8 @@ struct Reader<C: Context, S> {
     shard: ShardId,
     position: Position,
     trust: Trust,
+    /// The connection of the last batch.
+    connection: Option<u64>,
     health_part: String,
     backoff: Backoff,
     sender: mpsc::Sender<Result<Vec<Item<C::Message>>, Error>>,
@@ -166,7 +169,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         }
     }
 
-    async fn read(&self, wait_max: Duration) -> Result<Vec<Consumed>, Error> {
+    async fn read(&mut self, wait_max: Duration) -> Result<Vec<Consumed>, Error> {
         let limit = ReadLimit {
             bytes_max: FETCH_BYTES_MAX,
             wait_max,
@@ -176,12 +179,17 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
             .read(self.input.topic, self.shard.0, self.position.next, limit)
             .await?;
         self.measure(&batch);
+        let last = self.connection.replace(batch.connection);
+        if last.is_some_and(|last| last != batch.connection) {
+            // Another caller met the end of the connection, and no call of this reader has failed.
+            check_position(&**log, self.shard.0, &self.position).await?;
+        }
         Ok(unread(batch.records, self.position.next))
     }
 
     /// After a failure: is the log still the one that was read? Out of range ends here too. Only
     /// records read, or none there, prove that reading works again; this does not wait for more.
-    async fn read_again(&self) -> Result<Vec<Consumed>, Error> {
+    async fn read_again(&mut self) -> Result<Vec<Consumed>, Error> {
         check_position(&*self.service.ports.log, self.shard.0, &self.position).await?;
         self.read(Duration::ZERO).await
     }

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use messaging::health::Condition;
 use messaging::log::ErrorKind;
+use messaging::message::Message;
+use messaging::store::contract::counter::Add;
 
 use crate::store::CommitFault;
 use crate::wait::{eventually, within};
@@ -69,5 +72,32 @@ async fn a_follow_up_that_is_refused_parks_nobody() {
     world.store.faults.refuse_follow_up(false);
     within(world.health.ready(), "ready again").await;
     assert_eq!(world.leases.acquired.load(Ordering::SeqCst), 1);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tail_lost_while_the_reader_asked_for_nothing_is_noticed() {
+    let mut world = World::new(1, in_memory()).await;
+    let service = world.running().await;
+    for _ in 0..1_000 {
+        world.store.faults.commit(CommitFault::Fails);
+    }
+    // One batch in the turn, one on its way, one in the reader's hands: it reads no further.
+    for _ in 0..3 {
+        world.send("a", 1).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.log.set_down(true);
+    world.log.truncate_tail(Add::TOPIC, 0, 1);
+    world.log.set_down(false);
+    world.send("a", 10).await;
+    world.send("a", 20).await;
+    world.store.faults.clear();
+    eventually("the lost record is noticed", async || {
+        let report = world.health.report();
+        let noticed = |condition: &Condition| matches!(condition, Condition::Stopped { reason } if reason.contains("lost records"));
+        report.values().any(noticed).then_some(())
+    })
+    .await;
     service.stop().await;
 }

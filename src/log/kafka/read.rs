@@ -42,6 +42,7 @@ pub(super) async fn read(
             Ok(Batch {
                 records: records.into_iter().map(consumed).collect(),
                 high_watermark,
+                connection: session.number(),
             })
         })
         .await

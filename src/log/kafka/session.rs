@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(super) struct Partition {
 /// A client of the cluster and its clients of partitions.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// Rises with every session of this process.
+    number: u64,
     client: Client,
     partitions: Mutex<HashMap<PartitionKey, PartitionCell>>,
 }
@@ -61,6 +64,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) struct Sessions {
     config: Config,
+    opened: AtomicU64,
     current: Mutex<Arc<OnceCell<Arc<Session>>>>,
 }
 
@@ -68,6 +72,7 @@ impl Sessions {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
+            opened: AtomicU64::new(0),
             current: Mutex::default(),
         }
     }
@@ -105,6 +110,7 @@ impl Sessions {
             .build()
             .await?;
         Ok(Arc::new(Session {
+            number: self.opened.fetch_add(1, Ordering::Relaxed),
             client,
             partitions: Mutex::default(),
         }))
@@ -120,6 +126,11 @@ impl Sessions {
 }
 
 impl Session {
+    /// Tells this session from those before and after it.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.client
     }

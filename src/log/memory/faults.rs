@@ -32,7 +32,10 @@ pub enum AppendFault {
 impl MemoryLog {
     /// While `down`, every call fails with [`ErrorKind::Retry`]; waiting reads fail at once.
     pub fn set_down(&self, down: bool) {
-        self.state().faults.down = down;
+        let mut state = self.state();
+        state.faults.down = down;
+        state.connection += u64::from(down);
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -67,6 +70,7 @@ impl MemoryLog {
     pub fn lose_power(&self) -> Vec<(String, i32, i64)> {
         let mut lost = Vec::new();
         let mut state = self.state();
+        state.connection += 1;
         for (topic, partitions) in &mut state.topics {
             for (index, partition) in (0..).zip(partitions) {
                 let durable = partition.durable.max(partition.first);

@@ -31,6 +31,8 @@ pub struct MemoryLog {
 #[derive(Default)]
 struct State {
     topics: HashMap<String, Vec<Partition>>,
+    /// How often the log has gone away from its readers.
+    connection: u64,
     #[cfg(feature = "test-util")]
     faults: Faults,
 }
@@ -94,6 +96,7 @@ impl MemoryLog {
 
     fn read_now(&self, call: &Call<'_>, from: i64, bytes_max: i32) -> Result<Batch, Error> {
         let mut state = self.state();
+        let connection = state.connection;
         let partition = call.partition(&mut state)?;
         if from < partition.first || from > partition.next {
             return Err(call.failed(
@@ -121,6 +124,7 @@ impl MemoryLog {
         Ok(Batch {
             records,
             high_watermark: partition.next,
+            connection,
         })
     }
 }
