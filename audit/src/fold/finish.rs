@@ -6,7 +6,7 @@ use std::time::Duration;
 use messaging::clock::Timestamp;
 
 use super::Audit;
-use super::known::Told;
+use super::known::{Extent, Told};
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::record::{Place, Topic};
 
@@ -145,8 +145,19 @@ impl Audit {
         }
     }
 
+    /// Whether something happened since the stock was read: a waiter's row may be newer than the
+    /// stock that it is held against.
+    fn has_moved(&self) -> bool {
+        let since_stock = |extent: &Extent| {
+            let read = extent.stock_read;
+            read.is_some_and(|(from, _)| extent.next > from)
+        };
+        self.is_moving || !self.is_stock_told || self.extents.values().any(since_stock)
+    }
+
     /// F6 and F6b.
     fn queues(&mut self) {
+        let has_moved = self.has_moved();
         for passed in &self.queues.passed {
             let served = passed
                 .fulfilment
@@ -157,7 +168,7 @@ impl Audit {
                 "it waited for {} in front of order {}, which was served as number {}; it {served}",
                 passed.product, passed.by, passed.by_fulfilment
             );
-            if passed.fulfilment.is_none() && self.is_moving {
+            if passed.fulfilment.is_none() && has_moved {
                 self.report
                     .unsettle("waiters in motion", format!("order {}", passed.order_id));
             } else {
@@ -167,7 +178,7 @@ impl Audit {
         }
         for (order_id, products) in self.queues.forgotten(&self.products) {
             let what = format!("order {order_id}");
-            if self.is_moving {
+            if has_moved {
                 self.report.unsettle("waiters in motion", what);
             } else {
                 let detail = format!(
