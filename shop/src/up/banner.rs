@@ -16,8 +16,8 @@ fn program() -> String {
 fn purpose(part: Part) -> &'static str {
     match part {
         Part::Gateway => "gRPC: the public API, reflection, health",
-        Part::Order => "gRPC: queries for the gateway, health",
-        Part::Inventory => "gRPC: queries for the gateway, health",
+        Part::Order => "gRPC: queries, operators' calls, health",
+        Part::Inventory => "gRPC: queries, operators' calls, health",
         Part::Log => "Kafka protocol",
         Part::Registry => "Confluent schema registry API",
     }
