@@ -293,35 +293,42 @@ fn not_parked(what: &str) -> Failure {
     Failure::new(Exit::Refused, message)
 }
 
-/// The size of the next page when `left` items are wanted.
-fn page_size(left: usize) -> i32 {
-    i32::try_from(left)
-        .unwrap_or(PAGE_SIZE_MAX)
-        .min(PAGE_SIZE_MAX)
+/// Asks for page after page until `limit` items have come, or all. `ask` takes a page's size and
+/// token, and tells how many items came and the next page's token.
+async fn pages<E>(
+    limit: Option<NonZeroUsize>,
+    mut ask: impl AsyncFnMut(i32, String) -> Result<(usize, String), E>,
+) -> Result<(), E> {
+    let mut left = limit.map_or(usize::MAX, NonZeroUsize::get);
+    let mut page_token = String::new();
+    loop {
+        let page_size = i32::try_from(left).map_or(PAGE_SIZE_MAX, |left| left.min(PAGE_SIZE_MAX));
+        let (came, next) = ask(page_size, page_token).await?;
+        left = left.saturating_sub(came);
+        if next.is_empty() || left == 0 {
+            return Ok(());
+        }
+        page_token = next;
+    }
 }
 
 async fn list(args: &ListArgs) -> Result<(), Failure> {
     let mut lister = Lister::new(stdout(), args.asking.output);
     let age = args.older_than.unwrap_or_default().as_secs();
     let asked = args.asking.each(async |service, mut client| {
-        let mut left = args.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let mut page_token = String::new();
-        loop {
+        pages(args.limit, async |page_size, page_token| {
             let request = args.asking.request(ListParkedRequest {
                 key: args.key.clone(),
                 reason: args.reason.clone().unwrap_or_default(),
                 age_min_seconds: i64::try_from(age).unwrap_or(i64::MAX),
-                page_size: page_size(left),
+                page_size,
                 page_token,
             });
             let page = client.list_parked(request).await?.into_inner();
             lister.page_of(service.name(), &page.messages)?;
-            left = left.saturating_sub(page.messages.len());
-            page_token = page.next_page_token;
-            if page_token.is_empty() || left == 0 {
-                return Ok(());
-            }
-        }
+            Ok((page.messages.len(), page.next_page_token))
+        })
+        .await
     });
     asked.await
 }
@@ -406,21 +413,16 @@ async fn discard(args: &DiscardArgs) -> Result<(), Failure> {
 async fn actions(args: &TrailArgs) -> Result<(), Failure> {
     let mut lister = Lister::new(stdout(), args.asking.output);
     let asked = args.asking.each(async |service, mut client| {
-        let mut left = args.limit.get();
-        let mut page_token = String::new();
-        loop {
+        pages(Some(args.limit), async |page_size, page_token| {
             let request = args.asking.request(ListActionsRequest {
-                page_size: page_size(left),
+                page_size,
                 page_token,
             });
             let page = client.list_actions(request).await?.into_inner();
             lister.page_of(service.name(), &page.actions)?;
-            left = left.saturating_sub(page.actions.len());
-            page_token = page.next_page_token;
-            if page_token.is_empty() || left == 0 {
-                return Ok(());
-            }
-        }
+            Ok((page.actions.len(), page.next_page_token))
+        })
+        .await
     });
     asked.await
 }
@@ -428,22 +430,17 @@ async fn actions(args: &TrailArgs) -> Result<(), Failure> {
 async fn conflicts(args: &ConflictsArgs) -> Result<(), Failure> {
     let mut lister = Lister::new(stdout(), args.asking.output);
     let asked = args.asking.each(async |service, mut client| {
-        let mut left = args.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let mut page_token = String::new();
-        loop {
+        pages(args.limit, async |page_size, page_token| {
             let request = args.asking.request(ListConflictsRequest {
                 key: args.key.clone(),
-                page_size: page_size(left),
+                page_size,
                 page_token,
             });
             let page = client.list_conflicts(request).await?.into_inner();
             lister.page_of(service.name(), &page.conflicts)?;
-            left = left.saturating_sub(page.conflicts.len());
-            page_token = page.next_page_token;
-            if page_token.is_empty() || left == 0 {
-                return Ok(());
-            }
-        }
+            Ok((page.conflicts.len(), page.next_page_token))
+        })
+        .await
     });
     asked.await
 }
