@@ -37,7 +37,7 @@ const ADAPTERS: [&str; 8] = [
     "MemoryLog",
 ];
 
-const MEMBERS: [&str; 8] = [
+const MEMBERS: [&str; 9] = [
     "audit",
     "contracts",
     "embedded",
@@ -46,6 +46,7 @@ const MEMBERS: [&str; 8] = [
     "operations",
     "order",
     "shop",
+    "sim",
 ];
 
 fn root() -> PathBuf {

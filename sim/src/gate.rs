@@ -3,18 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use messaging::mutant::{self, Layer, Mutant};
 
 use crate::plan::{Event, Plan};
 use crate::run;
+use crate::seeds::{SEEDS, parallel};
 
-/// Seeds that every change is run with.
-const SEEDS: u64 = 2_000;
 /// Seeds that the whole store is run with on each of the terms.
 const WHOLE_SEEDS: u64 = 30;
 
@@ -142,28 +138,6 @@ fn whole(terms: Terms, seed: u64) -> Option<String> {
     (!terms.excuse(violation.invariant)).then_some(what)
 }
 
-/// Runs `work` for `count` numbers, over all cores; the results in their order.
-fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(BTreeMap::new());
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::SeqCst);
-                    if index >= count {
-                        return;
-                    }
-                    let result = work(index);
-                    done.lock().unwrap().insert(index, result);
-                }
-            });
-        }
-    });
-    done.into_inner().unwrap().into_values().collect()
-}
-
 #[test]
 fn every_variant_has_its_case() {
     let cases: Vec<_> = CASES.iter().map(|case| case.0).collect();
@@ -172,7 +146,7 @@ fn every_variant_has_its_case() {
 
 #[test]
 fn every_broken_variant_is_caught() {
-    let gone = each(CASES.len(), |index| try_out(&CASES[index]));
+    let gone = parallel(CASES.len(), |index| try_out(&CASES[index]));
     let mut table = format!(
         "{:<28}{:<13}{:<14}{:>6}  before that\n",
         "variant", "terms", "broken", "seeds"
@@ -207,7 +181,7 @@ fn what_variants_are_run_with_breaks_nothing_by_itself() {
         .into_iter()
         .flat_map(|terms| (0..WHOLE_SEEDS).map(move |seed| (terms, seed)))
         .collect();
-    let broken = each(runs.len(), |index| whole(runs[index].0, runs[index].1));
+    let broken = parallel(runs.len(), |index| whole(runs[index].0, runs[index].1));
     let broken: Vec<_> = broken.into_iter().flatten().collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }

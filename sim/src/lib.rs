@@ -1,6 +1,9 @@
 //! The store in a simulator: the shipped runtime and domain over ports with faults, on one thread,
 //! with a paused clock and all randomness from a seed.
+//!
+//! A package of its own, so that it can be optimised: it is all tests. `cargo test -p sim`.
 
+#![cfg(test)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -9,6 +9,9 @@ use crate::check;
 use crate::counts::{self, Counts};
 use crate::run::{self, Report};
 
+/// Seeds that every change is run with.
+pub(crate) const SEEDS: u64 = 2_000;
+
 /// Does `work` for 0 to `count - 1`, over all cores; returns the results in order.
 pub(crate) fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
@@ -75,7 +78,7 @@ fn show(report: &Report) {
         report.seed, violation.invariant, violation.detail
     );
     println!(
-        "again: SIM_SEED={} cargo test --test sim one_seed -- --nocapture",
+        "again: SIM_SEED={} cargo test -p sim one_seed -- --nocapture",
         report.seed
     );
 }
@@ -108,7 +111,7 @@ pub(crate) fn told(reports: &[Report]) -> String {
 
 #[test]
 fn many_seeds() {
-    let (from, count) = (number("SIM_FROM", 0), number("SIM_SEEDS", 500));
+    let (from, count) = (number("SIM_FROM", 0), number("SIM_SEEDS", SEEDS));
     let reports = run_all(&(from..from + count).collect::<Vec<_>>());
     println!("{}", told(&reports));
     judge(&reports);

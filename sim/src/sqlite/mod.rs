@@ -383,7 +383,7 @@ fn seeds_over_sqlite() {
     for (seed, violation) in &failed {
         println!("seed {seed}: {violation}");
         println!(
-            "again: SIM_FROM={seed} SIM_SEEDS=1 cargo test --test sim seeds_over_sqlite -- --ignored --nocapture"
+            "again: SIM_FROM={seed} SIM_SEEDS=1 cargo test -p sim seeds_over_sqlite -- --ignored --nocapture"
         );
     }
     assert!(failed.is_empty(), "{} seeds failed", failed.len());
