@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Where everything dies once the run has settled, to see that recovery changes nothing.
+pub(crate) const AT_REST: &str = "at rest";
+
 /// Numbers of one run, or of many together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) orders: u64,
     pub(crate) commands: u64,
     pub(crate) records: u64,
+    /// Those at rest ([`AT_REST`]) do not count.
     pub(crate) crashes: u64,
     pub(crate) pauses: u64,
     pub(crate) shutdowns: u64,
@@ -33,7 +37,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn crash(&mut self, whence: &str) {
-        self.crashes += 1;
+        self.crashes += u64::from(whence != AT_REST);
         *self.crash_points.entry(whence.to_owned()).or_default() += 1;
     }
 

@@ -56,23 +56,26 @@ impl Fleet {
         let (orders, stock) = (lease(world), lease(world));
         for number in 0..plan.instances {
             let program = fleet.order(plan.partitions, orders.another(), databases);
-            fleet.add(world, &format!("order-{number}"), program);
+            fleet.add(world, plan, &format!("order-{number}"), program);
         }
         for number in 0..plan.instances {
             let program = fleet.inventory(plan.partitions, stock.another(), databases);
-            fleet.add(world, &format!("inventory-{number}"), program);
+            fleet.add(world, plan, &format!("inventory-{number}"), program);
         }
         for number in 0..plan.gateways {
             let edge = Edge::default();
             let program = edge.program(plan.partitions);
             fleet.edges.push(edge);
-            fleet.add(world, &format!("gateway-{number}"), program);
+            fleet.add(world, plan, &format!("gateway-{number}"), program);
         }
         fleet
     }
 
-    fn add(&mut self, world: &Arc<World>, name: &str, program: Program) {
-        let slot = Slot::new(name, world, program);
+    fn add(&mut self, world: &Arc<World>, plan: &Plan, name: &str, program: Program) {
+        let number = self.slots.len();
+        let mut fates = plan.first_fates.iter();
+        let fate = fates.find(|(slot, _)| *slot == number);
+        let slot = Slot::new(name, world, program, fate.map(|(_, fate)| *fate));
         self.slots.push(Arc::clone(&slot));
         self.keepers.spawn(slot.keep(self.stop.clone()));
     }

@@ -8,7 +8,7 @@ use contracts::proto::{
 };
 
 use crate::dice::Dice;
-use crate::ports::uuid;
+use crate::ports::{STEPS, uuid};
 use crate::process::{Chance, Doom, Fate};
 use crate::weather::Weather;
 
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) weather: Weather,
     pub(crate) sendings: Vec<Sending>,
     pub(crate) events: Vec<(Duration, Event)>,
+    /// What the first incarnations of programs meet, by slot.
+    pub(crate) first_fates: Vec<(usize, Fate)>,
     /// How often everything is crashed and recovered again at rest (F7).
     pub(crate) recoveries: u32,
 }
@@ -106,11 +108,28 @@ impl Plan {
             weather: Weather::draw(dice),
             sendings: Vec::new(),
             events: Vec::new(),
+            first_fates: Vec::new(),
             recoveries: 2,
         };
         plan.draw_sendings(dice);
         plan.draw_events(dice, slots);
         plan
+    }
+
+    /// Programs that start into a named step that they do not survive: some steps are taken then
+    /// and never again.
+    pub(crate) fn draw_first_fates(&mut self, dice: &mut Dice) {
+        let slots = 2 * self.instances + self.gateways;
+        for slot in 0..slots {
+            if dice.chance(150) {
+                let fate = Fate {
+                    doom: Doom::Crash,
+                    left: dice.within(0..=3),
+                    at: Chance::Named(dice.of(&STEPS)),
+                };
+                self.first_fates.push((slot, fate));
+            }
+        }
     }
 
     /// As many orders as the checks ask for on average.
@@ -319,7 +338,7 @@ fn fate(dice: &mut Dice, doom: Doom) -> Fate {
     let left = dice.within(
         0..=match at {
             Chance::Poll => 150,
-            Chance::Step => 60,
+            Chance::Step | Chance::Named(_) => 60,
         },
     );
     Fate { doom, left, at }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::dice::Dice;
+use crate::ports::STEPS;
 use crate::world::World;
 
 /// What is to happen to a process, and when.
@@ -40,6 +41,19 @@ pub(crate) enum Chance {
     Poll,
     /// Steps of its calls on ports: before the effect and after it.
     Step,
+    /// Steps of this name.
+    Named(&'static str),
+}
+
+impl Chance {
+    /// Whether the step called `name` is one of these.
+    fn is_step(self, name: &str) -> bool {
+        match self {
+            Self::Poll => false,
+            Self::Step => true,
+            Self::Named(wanted) => wanted == name,
+        }
+    }
 }
 
 /// One incarnation of a program.
@@ -96,6 +110,11 @@ impl Process {
         self.world.trace.note(&self.name, what);
     }
 
+    /// A fault has come over one of its calls.
+    pub(crate) fn meets(&self, fault: fmt::Arguments<'_>) {
+        self.world.count(|counts| counts.fault(&fault.to_string()));
+    }
+
     /// Drops all tasks at once.
     pub(crate) fn crash(&self, whence: &str) {
         if self.alive.swap(false, Ordering::SeqCst) {
@@ -138,17 +157,17 @@ impl Process {
             .filter(|until| *until > Instant::now())
     }
 
-    /// Counts one chance down; what was to happen happens.
-    fn meet_fate(&self, at: Chance, whence: &str) {
+    /// Counts a chance down, if its fate is bound to it; what was to happen happens.
+    fn meet_fate(&self, is_bound: impl FnOnce(Chance) -> bool, whence: &str) {
         let due = {
             let mut fate = self.fate.lock().unwrap();
             match fate.as_mut() {
-                Some(found) if found.at == at && found.left > 0 => {
+                Some(found) if !is_bound(found.at) => None,
+                Some(found) if found.left > 0 => {
                     found.left -= 1;
                     None
                 }
-                Some(found) if found.at == at => fate.take(),
-                _ => None,
+                _ => fate.take(),
             }
         };
         match due.map(|fate| fate.doom) {
@@ -161,8 +180,9 @@ impl Process {
     /// One step of a call on a port. The sweep counts these; here the process may die, and
     /// whatever else is ready may go first.
     pub(crate) async fn step(&self, name: &str) {
+        assert!(STEPS.contains(&name), "{name} is not among the steps");
         self.world.step(self, name);
-        self.meet_fate(Chance::Step, name);
+        self.meet_fate(|chance| chance.is_step(name), name);
         if !self.is_alive() {
             // The task is dropped as soon as it returns to its scheduler.
             return std::future::pending().await;
@@ -226,7 +246,7 @@ impl Future for Running {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        process.meet_fate(Chance::Poll, "at an await");
+        process.meet_fate(|chance| chance == Chance::Poll, "at an await");
         if !process.is_alive() {
             return Poll::Ready(());
         }

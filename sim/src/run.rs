@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::check::Violation;
 use crate::client::{self, Sent};
-use crate::counts::Counts;
+use crate::counts::{AT_REST, Counts};
 use crate::databases::{Databases, Rows};
 use crate::dice::Dice;
 use crate::fleet::Fleet;
@@ -49,6 +49,7 @@ pub(crate) fn seasoned(seed: u64, record: bool, season: impl FnOnce(&mut Plan)) 
     runtime.block_on(async {
         let mut dice = Dice::new(seed);
         let mut plan = Plan::draw(&mut dice);
+        plan.draw_first_fates(&mut Dice::for_purpose(seed, "first fates"));
         season(&mut plan);
         let world = World::new(dice.fork(), plan.partitions, record, Vec::new());
         let databases = Arc::new(InMemory::new(&world));
@@ -185,7 +186,7 @@ async fn recover_again<D: Databases>(
     let ends = world.ends();
     for _ in 0..recoveries {
         for process in fleet.processes() {
-            process.crash("at rest");
+            process.crash(AT_REST);
         }
         // Long enough that every shard has a new owner.
         tokio::time::sleep(LEASE_TIME * 2).await;

@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::check;
 use crate::counts::{self, Counts};
+use crate::ports::STEPS;
 use crate::run::{self, Report};
 
 /// Seeds that every change is run with.
@@ -83,17 +84,20 @@ fn show(report: &Report) {
     );
 }
 
+/// What the runs met together.
+fn sums(reports: &[Report]) -> (Counts, check::Counts) {
+    let (mut all, mut checked) = (Counts::default(), check::Counts::default());
+    for report in reports {
+        all.absorb(&report.counts);
+        checked.absorb(&report.checked);
+    }
+    (all, checked)
+}
+
 /// What the runs met, for people.
 pub(crate) fn told(reports: &[Report]) -> String {
     let counts: Vec<_> = reports.iter().map(|report| &report.counts).collect();
-    let mut all = Counts::default();
-    for counts in &counts {
-        all.absorb(counts);
-    }
-    let mut checked = check::Counts::default();
-    for report in reports {
-        checked.absorb(&report.checked);
-    }
+    let (all, checked) = sums(reports);
     let list = |counted: &BTreeMap<String, u64>| -> String {
         let items = counted
             .iter()
@@ -109,12 +113,36 @@ pub(crate) fn told(reports: &[Report]) -> String {
     )
 }
 
+/// C1 to C3, and that seeds are as rough on average as they are meant to be: of as many runs as
+/// every change makes, or more.
+fn demand(counts: &Counts, checked: &check::Counts, runs: u64) {
+    let mut missing = checked.missing(&STEPS);
+    for (name, number, least) in [
+        ("orders", counts.orders, 40),
+        ("crashes", counts.crashes, 3),
+        ("changes of ownership", counts.takeovers, 1),
+    ] {
+        if number < least * runs {
+            missing.push(format!("{number} {name} in {runs} runs: {least} in each"));
+        }
+    }
+    if runs < SEEDS {
+        println!("{runs} runs are too few to ask for what these have not met: {missing:?}");
+    } else {
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
+}
+
 #[test]
 fn many_seeds() {
     let (from, count) = (number("SIM_FROM", 0), number("SIM_SEEDS", SEEDS));
+    let started = std::time::Instant::now();
     let reports = run_all(&(from..from + count).collect::<Vec<_>>());
     println!("{}", told(&reports));
+    println!("{count} seeds in {:?}", started.elapsed());
     judge(&reports);
+    let (counts, checked) = sums(&reports);
+    demand(&counts, &checked, count);
 }
 
 /// Seeds that failed once.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use messaging::spawner::{Spawner, Task, Work};
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{Process, SimSpawner};
+use crate::process::{Fate, Process, SimSpawner};
 use crate::world::World;
 
 /// Makes the main task of an incarnation; it works until the token is cancelled.
@@ -18,6 +18,7 @@ pub(crate) struct Slot {
     world: Arc<World>,
     program: Program,
     incarnations: AtomicU64,
+    first_fate: Option<Fate>,
     running: Mutex<Vec<Incarnation>>,
 }
 
@@ -28,12 +29,18 @@ struct Incarnation {
 }
 
 impl Slot {
-    pub(crate) fn new(name: &str, world: &Arc<World>, program: Program) -> Arc<Self> {
+    pub(crate) fn new(
+        name: &str,
+        world: &Arc<World>,
+        program: Program,
+        first_fate: Option<Fate>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             world: Arc::clone(world),
             program,
             incarnations: AtomicU64::new(0),
+            first_fate,
             running: Mutex::default(),
         })
     }
@@ -43,6 +50,9 @@ impl Slot {
         let number = self.incarnations.fetch_add(1, Ordering::SeqCst) + 1;
         let process = Process::new(format!("{}#{number}", self.name), &self.world);
         process.note(format_args!("starts"));
+        if number == 1 {
+            process.destine(self.first_fate);
+        }
         let shutdown = CancellationToken::new();
         let main = (self.program)(&process, shutdown.clone());
         let ending = Arc::clone(&process);

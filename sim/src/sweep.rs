@@ -128,6 +128,7 @@ fn scenario() -> Plan {
         weather: Weather::default(),
         sendings: sendings.collect(),
         events: Vec::new(),
+        first_fates: Vec::new(),
         recoveries: 0,
     }
 }

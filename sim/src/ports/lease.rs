@@ -31,6 +31,7 @@ impl SimLease {
         let weather = self.process.world.weather();
         if self.process.dice(|dice| dice.chance(weather.lease_slow)) {
             self.process.note(format_args!("{step} is slow"));
+            self.process.meets(format_args!("{step}: slow"));
             tokio::time::sleep(SLOW).await;
         }
         let lost = self
@@ -51,6 +52,7 @@ impl SimLease {
     fn unless(&self, lost: bool, step: &str) -> Result<(), Error> {
         if lost {
             self.process.note(format_args!("{step} fails"));
+            self.process.meets(format_args!("{step}: no answer"));
             return Err(Error::Unreachable("an injected fault".into()));
         }
         Ok(())

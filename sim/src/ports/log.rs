@@ -100,6 +100,8 @@ impl SimLog {
         let weather = self.process.world.weather();
         if self.process.dice(|dice| dice.chance(weather.bounds_fail)) {
             self.process.note(format_args!("{call} fails"));
+            self.process
+                .meets(format_args!("{}: Fails", call.operation));
             return Err(call.failed(ErrorKind::Retry));
         }
         Ok(())
@@ -114,6 +116,8 @@ impl SimLog {
         let world = &self.process.world;
         let (topic, partition) = (call.topic, call.partition);
         self.process.note(format_args!("{call}: {fault:?}"));
+        self.process
+            .meets(format_args!("{}: {fault:?}", call.operation));
         match fault {
             AppendFault::FailsBefore => Err(call.failed(ErrorKind::Retry)),
             AppendFault::Unacknowledged => {
@@ -161,6 +165,8 @@ impl SimLog {
         let log = &self.process.world.log;
         self.process
             .note(format_args!("{call} at {from}: {fault:?}"));
+        self.process
+            .meets(format_args!("{}: {fault:?}", call.operation));
         match fault {
             ReadFault::Fails => Err(call.failed(ErrorKind::Retry)),
             ReadFault::OutOfRange => Err(call.failed(ErrorKind::OutOfRange)),

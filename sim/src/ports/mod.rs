@@ -19,6 +19,43 @@ pub(crate) use lease::SimLease;
 pub(crate) use log::SimLog;
 pub(crate) use registry::SimRegistry;
 
+/// Every step of a call on a port, before its effect or after it: the points at which processes die
+/// (C1).
+pub(crate) const STEPS: [&str; 32] = [
+    "gateway.answer",
+    "gateway.call",
+    "lease.acquire",
+    "lease.acquired",
+    "lease.release",
+    "lease.released",
+    "lease.renew",
+    "lease.renewed",
+    "log.append",
+    "log.appended",
+    "log.bounds",
+    "log.create_topic",
+    "log.partitions",
+    "log.read",
+    "log.was_read",
+    "registry",
+    "store.actions",
+    "store.agree",
+    "store.begin",
+    "store.begun",
+    "store.claim",
+    "store.claimed",
+    "store.commit",
+    "store.committed",
+    "store.cursors",
+    "store.follow_up",
+    "store.load",
+    "store.outbox",
+    "store.parked_level",
+    "store.parked_of",
+    "store.rehearse",
+    "store.seen",
+];
+
 /// The runtime's ports for one process.
 pub(crate) fn ports(process: &Arc<Process>, lease: SimLease) -> Ports {
     Ports {

@@ -38,6 +38,7 @@ impl SimRegistry {
         if self.process.dice(|dice| dice.chance(weather.registry_down)) {
             self.process
                 .note(format_args!("registry is down for {subject}"));
+            self.process.meets(format_args!("registry: down"));
             if self.process.dice(|dice| dice.chance(100)) {
                 tokio::time::sleep(REGISTRY_CALL_TIMEOUT).await;
             }
@@ -68,6 +69,7 @@ impl SchemaRegistry for SimRegistry {
         self.reached(&subject).await?;
         if self.lags(id) {
             self.process.note(format_args!("registry lags for {id}"));
+            self.process.meets(format_args!("registry: lags"));
             return Err(failed(ErrorKind::NotFound, &subject));
         }
         let schema = self.process.world.registry.schema(id).await?;
@@ -89,6 +91,7 @@ impl SchemaRegistry for SimRegistry {
         if refused {
             self.process
                 .note(format_args!("registry refuses {subject}"));
+            self.process.meets(format_args!("registry: incompatible"));
             tokio::time::sleep(Duration::from_millis(1)).await;
             return Err(failed(ErrorKind::Incompatible, subject));
         }

@@ -72,9 +72,7 @@ impl<S> SimStore<S> {
 
     fn fails<T>(&self, kind: ErrorKind, operation: &'static str, why: &str) -> Result<T, Error> {
         self.process.note(format_args!("{operation}: {why}"));
-        self.process
-            .world
-            .count(|counts| counts.fault(&format!("{operation}: {why}")));
+        self.process.meets(format_args!("{operation}: {why}"));
         Err(Error::new(kind, operation, why.to_owned()))
     }
 
@@ -84,6 +82,7 @@ impl<S> SimStore<S> {
         if self.chance(self.process.world.weather().store_slow) {
             let slow = self.process.dice(|dice| dice.millis(100..=4_000));
             self.process.note(format_args!("{operation} is slow"));
+            self.process.meets(format_args!("{operation}: slow"));
             tokio::time::sleep(slow).await;
         }
         if self.chance(rate) {
