@@ -1,9 +1,11 @@
-//! The figures of one machine, printed: start, memory, latency, throughput.
+//! The figures of one machine, printed: start, memory, latency, throughput; an audit's time and
+//! memory.
 //!
-//! `cargo test --release -p shop --test measure -- --ignored --nocapture`
+//! `cargo test --release -p shop --test measure -- --ignored --nocapture`; with
+//! `AUDIT_ORDERS=1000000` the audit is of a store of a million orders.
 //!
-//! Every order must end RESERVED; the figures themselves are judged by people, because they depend
-//! on the machine.
+//! Every order must end RESERVED and the audit must be a proof within its memory; the other figures
+//! are judged by people, because they depend on the machine.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +16,7 @@
 
 mod support;
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +25,7 @@ use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order::Status;
 use contracts::proto::order_service_client::OrderServiceClient;
 use contracts::proto::{Order, OrderLine, PlaceOrderRequest, ReceiveStockRequest};
-use support::{Up, wait_for};
+use support::{Outcome, Up, command, wait_for};
 use tonic::transport::{Channel, Endpoint};
 
 /// Orders placed one after another, for latency.
@@ -55,13 +58,15 @@ fn request(name: &str, n: usize) -> PlaceOrderRequest {
 
 /// Resident memory of a process in MiB.
 fn resident_mib(pid: u64) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024
+    memory_mib(pid, "VmRSS").unwrap()
+}
+
+/// What the kernel says of a process's memory, in MiB; `None` once it has ended.
+fn memory_mib(pid: u64, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
 }
 
 async fn receive_all(channel: Channel) {
@@ -92,8 +97,8 @@ async fn latencies(channel: Channel) -> Vec<f64> {
     times
 }
 
-/// Places all orders from many callers; returns when each is acknowledged.
-async fn place_all(channel: Channel) {
+/// Places `count` orders from many callers; returns when each is acknowledged.
+async fn place_all(channel: Channel, count: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..CALLERS {
@@ -101,7 +106,7 @@ async fn place_all(channel: Channel) {
         callers.spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= MANY {
+                if n >= count {
                     return;
                 }
                 orders.place_order(request("MANY", n)).await.unwrap();
@@ -121,6 +126,68 @@ fn reserved(up: &Up) -> i64 {
         .sum()
 }
 
+/// A way to the gateway, which has accepted the stock.
+fn stocked(up: &Up) -> (tokio::runtime::Runtime, Channel) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let channel = runtime.block_on(async {
+        let endpoint = Endpoint::from_shared(up.gateway()).unwrap();
+        let channel = endpoint.tcp_nodelay(true).connect().await.unwrap();
+        receive_all(channel.clone()).await;
+        channel
+    });
+    (runtime, channel)
+}
+
+/// Orders of the store that is audited.
+fn audited() -> usize {
+    let asked = std::env::var("AUDIT_ORDERS").map(|orders| orders.parse().unwrap());
+    asked.unwrap_or(20_000)
+}
+
+/// Audits the store; also its largest resident memory in MiB.
+fn audit(up: &Up, items_max: &str) -> (Outcome, u64) {
+    let mut audit = command(&["audit", "--output", "json", "--items-max", items_max]);
+    let piped = audit.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.envs(up.environment()).spawn().unwrap();
+    let mut largest = 0;
+    while child.try_wait().unwrap().is_none() {
+        let now = memory_mib(u64::from(child.id()), "VmHWM");
+        largest = largest.max(now.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (Outcome::of(child.wait_with_output().unwrap()), largest)
+}
+
+#[test]
+#[ignore = "a measurement: run it alone, in release, with --nocapture"]
+fn an_audit_of_many_orders_keeps_to_its_memory() {
+    let orders = audited();
+    let up = Up::start(&["--fresh"]);
+    let (runtime, channel) = stocked(&up);
+    let started = Instant::now();
+    runtime.block_on(place_all(channel, orders));
+    println!("{orders} orders accepted in {:?}", started.elapsed());
+    wait_for("every order is reserved", || {
+        (usize::try_from(reserved(&up)).unwrap() == orders).then_some(())
+    });
+    println!("and reserved after {:?}", started.elapsed());
+    for (items_max, mib_max) in [("100000", 150), ("1500000", 500)] {
+        let started = Instant::now();
+        let (outcome, mib) = audit(&up, items_max);
+        let took = started.elapsed();
+        let counts = &outcome.json()[0]["counts"];
+        println!("audit holding {items_max} items: {took:?}, {mib} MiB, {counts}");
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert_eq!(counts["orders"].as_u64(), u64::try_from(orders).ok());
+        assert!(mib > 0, "its memory was not seen");
+        assert!(mib < mib_max, "{mib} MiB");
+    }
+    assert_eq!(up.stop(), 0);
+}
+
 #[test]
 #[ignore = "a measurement: run it alone, in release, with --nocapture"]
 fn figures() {
@@ -133,16 +200,7 @@ fn figures() {
     let pid = up.ready["pid"].as_u64().unwrap();
     println!("resident, idle                {:>8} MiB", resident_mib(pid));
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let channel = runtime.block_on(async {
-        let endpoint = Endpoint::from_shared(up.gateway()).unwrap();
-        let channel = endpoint.tcp_nodelay(true).connect().await.unwrap();
-        receive_all(channel.clone()).await;
-        channel
-    });
+    let (runtime, channel) = stocked(&up);
     wait_for("the stock is booked", || {
         let last = format!("PRODUCT_{:03}", PRODUCTS - 1);
         (up.shop(&["stock", &last]).status == 0).then_some(())
@@ -155,7 +213,7 @@ fn figures() {
     );
 
     let started = Instant::now();
-    runtime.block_on(place_all(channel));
+    runtime.block_on(place_all(channel, MANY));
     let accepted = started.elapsed();
     let all = i64::try_from(SINGLE + MANY).unwrap();
     wait_for("every order is reserved", || {

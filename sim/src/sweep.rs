@@ -182,7 +182,7 @@ fn a_crash_at_every_step() {
 }
 
 #[test]
-#[ignore = "107,416 runs take half an hour or more: call it by name"]
+#[ignore = "107,416 runs take minutes: .ci/run calls it"]
 fn a_crash_at_every_pair_of_steps() {
     let steps = steps();
     let pairs = |first| (first + 1..steps).map(move |second| vec![first, second]);
