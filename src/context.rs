@@ -52,7 +52,8 @@ pub enum Deduplication {
     /// By a business key, kept in the context's own state: see [`Context::recognise`]. Protects
     /// for ever.
     BusinessKey,
-    /// By the message id, kept in the inbox with the content until the inbox horizon.
+    /// By the message id, kept in the inbox with the content until the inbox horizon, or for good:
+    /// see [`Context::lasting`].
     Inbox(ContentHash),
 }
 
@@ -183,6 +184,20 @@ pub trait Context: Send + Sync + 'static {
         state: &mut Self::State,
         incoming: &Incoming<Self::Message>,
     ) -> Result<Vec<Outgoing<Self::Event>>, Undecidable>;
+
+    /// Whether the inbox keeps the message's id for good. Asked of a message that is deduplicated
+    /// by the inbox, right after it was decided.
+    ///
+    /// The answer must be yes if deciding the message again could have an effect, now or whatever
+    /// happens next. What has had its effect need not last where the state that it changed answers
+    /// a repetition with nothing, for ever. What came too early has changed nothing: nothing but
+    /// the inbox remembers it, and without it the message would be a new one after the horizon.
+    ///
+    /// The default keeps no id for good.
+    fn lasting(&self, state: &Self::State, incoming: &Incoming<Self::Message>) -> bool {
+        let _ = (state, incoming);
+        false
+    }
 
     /// Bounded work that follows from earlier changes; runs after the batch's messages, in the
     /// same transaction. The default has none.

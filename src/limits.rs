@@ -77,6 +77,11 @@ pub const LEASE_HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long the topics are expected to keep records; an unread record of half this age is alarming.
 pub const TOPIC_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Inbox horizon: ids are kept this long, one day longer than the topics' retention (7 days).
+///
+/// The ids of commands that came too early to have an effect are kept for good: one small row for
+/// each command that was sent, however often it was delivered. So they grow with what clients ask
+/// for, as the contexts' own tables do. Nobody removes them when what they are about has come to its
+/// end; pruning never meets them.
 pub const INBOX_HORIZON: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 /// How often a shard prunes its inbox; with [`INBOX_PRUNE_ROWS`] this bounds the rate at which ids
 /// can leave, which must be above the rate at which they come.

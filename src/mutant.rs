@@ -12,6 +12,8 @@
 pub enum Mutant {
     /// Nothing is recognised as a duplicate.
     NoDeduplication,
+    /// The inbox forgets what it must keep for good.
+    NothingLasts,
     /// Events are applied whatever version of their source was applied before.
     NoVersionCheck,
     /// A commit moves its cursors wherever they stand.
@@ -42,8 +44,9 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every variant.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoDeduplication,
+        Self::NothingLasts,
         Self::NoVersionCheck,
         Self::NoCompareAndSet,
         Self::NoCompareAndSetOfDuplicates,
@@ -65,7 +68,8 @@ impl Mutant {
 pub enum Layer {
     /// After a commit of unknown outcome the cursors are read again.
     Reread,
-    /// The inbox remembers ids for as long as they can come again.
+    /// The inbox remembers ids for as long as they can come again. What it keeps for good it keeps
+    /// without this layer too.
     InboxHorizon,
     /// The log makes durable what it acknowledges. Without it what was promised is lost, and that
     /// must be noticed.

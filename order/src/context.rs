@@ -223,6 +223,12 @@ impl Context for OrderContext {
         Ok(event.into_iter().map(outgoing).collect())
     }
 
+    /// A completion that came too early (no order yet, or one that is not reserved) can still
+    /// complete the order. After a cancellation, and a completion that completed, it is over.
+    fn lasting(&self, state: &State, incoming: &Incoming<Message>) -> bool {
+        !state.entry(self.key(&incoming.message)).is_over()
+    }
+
     fn encode(&self, writer: &Writer, event: &OrderEvent) -> Result<Encoded, codec::Error> {
         event.encode(writer)
     }

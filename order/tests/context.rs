@@ -130,6 +130,33 @@ async fn a_command_that_comes_again_under_its_id_happens_once() {
 }
 
 #[tokio::test]
+async fn only_completions_that_came_too_early_are_remembered_for_good() {
+    let world = World::new().await;
+    let service = world.start().await;
+    // Before the order is there, while it is pending, once it is reserved, and once it is over.
+    world.command_with_id("early", complete("O1")).await;
+    world.command(place("O1", "C1", 1)).await;
+    world.command_with_id("pending", complete("O1")).await;
+    service.until("O1", Status::Pending).await;
+    service.settled(&world).await;
+    world.inventory(reserved("O1", 1)).await;
+    service.until("O1", Status::Reserved).await;
+    world.command_with_id("early", complete("O1")).await;
+    service.settled(&world).await;
+    assert_eq!(service.order("O1").await.unwrap().status, Status::Reserved);
+    world.command_with_id("reserved", complete("O1")).await;
+    service.until("O1", Status::Completed).await;
+    world.command_with_id("over", complete("O1")).await;
+    // Cancelled before it is there, and completed after that.
+    world.command(cancel("O2", "early")).await;
+    world.command(complete("O2")).await;
+    service.settled(&world).await;
+    assert_eq!(service.count("inbox").await, 6);
+    assert_eq!(service.count("lasting").await, 2);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn late_and_old_answers_of_inventory_change_nothing() {
     let world = World::new().await;
     let service = world.start().await;

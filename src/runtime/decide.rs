@@ -146,8 +146,15 @@ enum Verdict<E> {
     Park(Unreadable),
     Applied {
         events: Vec<Outgoing<E>>,
-        inbox: Option<(InboxKey, ContentHash)>,
+        inbox: Option<Remembered>,
     },
+}
+
+/// What the inbox keeps of a message.
+struct Remembered {
+    key: InboxKey,
+    content: ContentHash,
+    lasting: bool,
 }
 
 /// What is to happen to one item.
@@ -204,6 +211,11 @@ fn decide_one<C: Context>(
         }
     };
     let events = context.decide(state, incoming)?;
+    let inbox = inbox.map(|(key, content)| Remembered {
+        key,
+        content,
+        lasting: context.lasting(state, incoming),
+    });
     Ok(Verdict::Applied { events, inbox })
 }
 
@@ -235,12 +247,18 @@ impl<E> Decided<E> {
             Verdict::Applied { events, inbox } => {
                 tally.applied += 1;
                 self.outgoing.extend(events);
-                if let Some((key, content)) = inbox {
+                if let Some(Remembered {
+                    key,
+                    content,
+                    lasting,
+                }) = inbox
+                {
                     seen.inbox.insert(key.clone(), content);
                     effects.inbox.push(InboxEntry {
                         key,
                         content,
                         at: now,
+                        lasting,
                     });
                 }
             }

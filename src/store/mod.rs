@@ -120,6 +120,8 @@ pub struct InboxEntry {
     pub content: ContentHash,
     /// When it was applied: the inbox horizon counts from here.
     pub at: Timestamp,
+    /// Whether it stays for good ([`crate::context::Context::lasting`]).
+    pub lasting: bool,
 }
 
 /// The aggregate that a message concerns, in the consumer's words.
@@ -178,7 +180,7 @@ pub struct Effects {
     pub published: Vec<Published>,
     /// Cursor steps; at most one per input topic.
     pub cursors: Vec<CursorMove>,
-    /// Inbox entries older than this may go (a bounded number per turn).
+    /// Inbox entries older than this may go (a bounded number per turn), but lasting ones stay.
     pub prune_inbox_before: Option<Timestamp>,
 }
 

@@ -62,6 +62,7 @@ contract! {
     messages::the_inbox_takes_a_whole_batch,
     messages::pruning_the_inbox_is_bounded,
     messages::pruning_leaves_the_rest_for_the_next_turn,
+    messages::lasting_entries_are_never_pruned,
     messages::parked_aggregates_are_known,
     messages::conflicts_are_recorded,
     operators::parked_messages_come_in_the_order_of_parking,

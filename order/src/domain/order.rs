@@ -51,6 +51,18 @@ pub enum Seen {
 }
 
 impl Entry {
+    /// Whether nothing comes of it any more, whatever happens: a tombstone becomes at most a
+    /// cancelled order. Until then a cancellation or completion that did nothing could still do
+    /// something if it were decided again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Tombstone { .. } => true,
+            Self::Known(order) => order.status.is_terminal(),
+        }
+    }
+
     /// Whether `message` was applied before: placements by their order_id and content, events by
     /// the reservation's version. Cancellations and completions are always new here: their ids
     /// are kept in the inbox.

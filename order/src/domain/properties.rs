@@ -104,6 +104,26 @@ proptest! {
         }
     }
 
+    /// What the inbox may forget: once an order is over, nothing else stands in the way of a
+    /// command that comes again.
+    #[test]
+    fn what_is_over_stays_over_and_answers_commands_with_nothing(
+        messages in any_messages(),
+        again in prop_oneof![Just(cancel("again")), Just(complete())],
+    ) {
+        let mut entry = Entry::Unknown;
+        for message in &messages {
+            let (next, _) = step(&entry, message, Timestamp(0));
+            prop_assert!(next.is_over() || !entry.is_over());
+            entry = next;
+            if entry.is_over() {
+                let (after, event) = step(&entry, &again, Timestamp(9));
+                prop_assert_eq!(event, None);
+                prop_assert_eq!(&after, &entry);
+            }
+        }
+    }
+
     #[test]
     fn placements_and_events_that_come_again_change_nothing(
         messages in any_messages(),

@@ -256,12 +256,14 @@ impl Service {
         unread == 0 && self.count("outbox").await == 0
     }
 
-    /// Rows of a table of the messaging library.
+    /// Rows of a table of the messaging library, or of a part of it.
     pub async fn count(&self, table: &'static str) -> i64 {
         let sql = match table {
             "outbox" => "SELECT count(*) FROM outbox",
             "conflict" => "SELECT count(*) FROM conflict",
             "parked" => "SELECT count(*) FROM parked",
+            "inbox" => "SELECT count(*) FROM inbox",
+            "lasting" => "SELECT count(*) FROM inbox WHERE lasting = 1",
             other => panic!("no count for {other}"),
         };
         sqlx::query_scalar(sql)

@@ -133,9 +133,10 @@ impl Service {
     fn decide(&mut self, envelope: &Envelope, body: &Body, decisions: &mut Decisions) -> Verdict {
         let verdict = match (remembered_by(envelope, body), &mut self.model) {
             (Some((key, content)), Model::Order(orders)) => match self.inbox.get(&key) {
-                Some(known) if known.at < self.horizon => Verdict::Old,
-                Some(known) if known.content == content => Verdict::Duplicate,
-                Some(_) => Verdict::Conflict,
+                Some(known) if known.old && !known.lasting => Verdict::Old,
+                Some(known) if known.content != content => Verdict::Conflict,
+                Some(known) if known.old => Verdict::Old,
+                Some(_) => Verdict::Duplicate,
                 None => orders.decide(body, decisions),
             },
             (_, Model::Order(orders)) => orders.decide(body, decisions),
@@ -209,12 +210,31 @@ impl Service {
         };
         let entered = commit.effects.inbox.iter().find(|entry| entry.key == key);
         match fate {
-            Fate::Decided(Verdict::Applied) => require(
-                entered.is_some_and(|entered| entered.content == content),
-                "S6",
-                || found("applied, and its id is not remembered"),
-            ),
+            Fate::Decided(Verdict::Applied) => {
+                let entered = entered.filter(|entered| entered.content == content);
+                require(entered.is_some(), "S6", || {
+                    found("applied, and its id is not remembered")
+                })?;
+                let lasts = entered.is_some_and(|entered| entered.lasting);
+                require(lasts == self.must_last(body), "S10", || {
+                    found(&format!("remembered, for good or not: {entered:?}"))
+                })
+            }
+            Fate::Decided(Verdict::Old) => {
+                let lasting = self.inbox.get(&key).is_some_and(|known| known.lasting);
+                require(!lasting || entered.is_none(), "S10", || {
+                    found("decided again, though its id was to be kept for good")
+                })
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a command that was just decided could still have an effect if it came again.
+    fn must_last(&self, body: &Body) -> bool {
+        match &self.model {
+            Model::Order(orders) => !orders.is_over(body.key()),
+            Model::Inventory(_) => false,
         }
     }
 
@@ -301,15 +321,33 @@ impl Service {
         let Told::Message { envelope, body } = &*entry.told else {
             return;
         };
-        let (Some((key, content)), Fate::Decided(Verdict::Applied)) =
+        // What was forgotten and has come again is remembered as it is now.
+        let (Some((key, content)), Fate::Decided(Verdict::Applied | Verdict::Old)) =
             (remembered_by(envelope, body), fate)
         else {
             return;
         };
         let mut entered = commit.effects.inbox.iter();
         if let Some(entered) = entered.find(|entered| entered.key == key) {
-            let at = entered.at;
-            self.inbox.insert(key, Remembered { content, at });
+            let remembered = Remembered {
+                shard: commit.shard,
+                content,
+                at: entered.at,
+                lasting: entered.lasting,
+                old: false,
+            };
+            self.inbox.insert(key, remembered);
+        }
+    }
+
+    /// What the commit has pruned is old from now on.
+    pub(super) fn prune(&mut self, commit: &Committed<'_>) {
+        let Some(before) = commit.effects.prune_inbox_before else {
+            return;
+        };
+        let of_shard = self.inbox.values_mut();
+        for remembered in of_shard.filter(|remembered| remembered.shard == commit.shard) {
+            remembered.old |= remembered.at < before;
         }
     }
 }

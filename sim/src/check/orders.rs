@@ -66,6 +66,15 @@ impl Orders {
         }
     }
 
+    /// Whether no command changes the order any more, whatever happens.
+    pub(crate) fn is_over(&self, id: &str) -> bool {
+        match self.entries.get(id) {
+            None => false,
+            Some(Entry::Tombstone) => true,
+            Some(Entry::Known(known)) => known.status.is_terminal(),
+        }
+    }
+
     fn place(&mut self, place: &PlaceOrder, decisions: &mut Decisions) -> Verdict {
         let id = &place.order_id;
         let status = match self.entries.get(id) {

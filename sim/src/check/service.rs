@@ -40,8 +40,6 @@ pub(crate) struct Service {
     /// The number of the last one.
     pub(super) parked_last: u64,
     pub(super) inbox: BTreeMap<InboxKey, Remembered>,
-    /// Ids applied before this may be forgotten by the inbox.
-    pub(super) horizon: Timestamp,
     outbox: Outbox,
     pub(super) model: Model,
 }
@@ -87,10 +85,15 @@ pub(super) struct HeldUp {
     pub(super) aggregate: Option<AggregateKey>,
 }
 
+/// A command in the inbox of a shard.
 #[derive(Clone, Copy)]
 pub(super) struct Remembered {
+    pub(super) shard: ShardId,
     pub(super) content: ContentHash,
     pub(super) at: Timestamp,
+    pub(super) lasting: bool,
+    /// Whether it was beyond the horizon of a pruning, so that it has gone, unless it is lasting.
+    pub(super) old: bool,
 }
 
 impl Service {
@@ -117,7 +120,6 @@ impl Service {
             parked: BTreeMap::new(),
             parked_last: 0,
             inbox: BTreeMap::new(),
-            horizon: Timestamp(i64::MIN),
             outbox: Outbox::default(),
             model,
         }
@@ -264,9 +266,7 @@ impl Service {
             Model::Inventory(book) => book.compare(commit.changes, &mut decisions)?,
         }
         decisions.compare_said(said)?;
-        if let Some(before) = commit.effects.prune_inbox_before {
-            self.horizon = self.horizon.max(before);
-        }
+        self.prune(commit);
         self.outbox.delete(log, &commit.effects.published)
     }
 

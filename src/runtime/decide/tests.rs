@@ -82,6 +82,10 @@ impl Context for Counters {
             cause: Cause::of(&incoming.envelope),
         }])
     }
+    /// An addition that has left its counter at zero has had no effect yet.
+    fn lasting(&self, state: &State, incoming: &Incoming<Self::Message>) -> bool {
+        state.get(&incoming.message.0) == Some(&0)
+    }
     fn encode(&self, _: &Writer, (key, version): &Self::Event) -> Result<Encoded, codec::Error> {
         Ok(Encoded {
             topic: "counted",
@@ -189,6 +193,21 @@ fn a_new_message_is_applied_and_remembered() {
             ..Tally::default()
         }
     );
+}
+
+#[test]
+fn the_context_says_after_the_decision_what_is_remembered_for_good() {
+    let batch = [
+        message(0, "m1", "a", Message::Add(0)),
+        message(1, "m2", "a", Message::Add(2)),
+    ];
+    let lasting = |effects: &Effects| -> Vec<bool> {
+        effects.inbox.iter().map(|entry| entry.lasting).collect()
+    };
+    let decided = nothing().when(&batch).unwrap();
+    assert_eq!(lasting(&decided.effects), [true, false]);
+    let replayed = nothing().when_replayed(&batch).unwrap();
+    assert_eq!(lasting(&replayed.decided.effects), [true, false]);
 }
 
 #[test]

@@ -99,6 +99,27 @@ pub async fn pruning_leaves_the_rest_for_the_next_turn(store: &impl Store<Counte
     assert_eq!(remembered(store, 0..rows_max + 3).await, [rows_max + 2]);
 }
 
+/// Lasting entries stay however old they are, and those that may go do not wait behind them.
+pub async fn lasting_entries_are_never_pruned(store: &impl Store<Counter>) {
+    store.claim(SHARD, FIRST).await.unwrap();
+    let rows_max = i64::from(limits::INBOX_PRUNE_ROWS);
+    let lasting = (0..rows_max + 2).map(|n| InboxEntry {
+        lasting: true,
+        ..entry(&format!("id-{n}"), n)
+    });
+    let others = (rows_max + 2..rows_max + 5).map(|n| entry(&format!("id-{n}"), n));
+    commit(store, SHARD, inbox(lasting.chain(others))).await;
+    for _ in 0..2 {
+        commit(store, SHARD, prune(rows_max + 4)).await;
+        let left: Vec<i64> = (0..rows_max + 2).chain([rows_max + 4]).collect();
+        assert_eq!(remembered(store, 0..rows_max + 5).await, left);
+    }
+    // As any other, it can be made once.
+    let turn = store.begin(SHARD, FIRST).await.unwrap();
+    let again = turn.commit(None, inbox([entry("id-0", 0)])).await;
+    assert_refused(again, ErrorKind::Rejected);
+}
+
 /// An aggregate with a parked message is known by kind and id; a record parked alone holds up
 /// nobody; parking the same place again changes nothing.
 pub async fn parked_aggregates_are_known(store: &impl Store<Counter>) {

@@ -197,6 +197,7 @@ fn entry(id: &str, at: i64) -> InboxEntry {
         key: key(id),
         content: content(id),
         at: Timestamp(at),
+        lasting: false,
     }
 }
 

@@ -16,13 +16,21 @@ use crate::store::{
     ShardCheckpoint,
 };
 
-/// See `sqlite/migrations/0001_messaging.sql`: the same tables.
+/// What the inbox holds under a key.
+#[derive(Clone, Debug)]
+struct Applied {
+    content: ContentHash,
+    at: Timestamp,
+    lasting: bool,
+}
+
+/// See `sqlite/migrations`, 0001 and 0003: the same tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Library {
     partitions: Option<i32>,
     epochs: BTreeMap<ShardId, Epoch>,
     cursors: BTreeMap<(ShardId, String), Cursor>,
-    inbox: BTreeMap<(ShardId, InboxKey), (ContentHash, Timestamp)>,
+    inbox: BTreeMap<(ShardId, InboxKey), Applied>,
     outbox: BTreeMap<(i32, Sequence), OutboxBatch>,
     sequences: BTreeMap<i32, Sequence>,
     acknowledged: BTreeMap<(i32, String), i64>,
@@ -82,8 +90,8 @@ impl Library {
             inbox: inbox
                 .iter()
                 .filter_map(|key| {
-                    let (content, _) = self.inbox.get(&(shard, key.clone()))?;
-                    Some((key.clone(), *content))
+                    let applied = self.inbox.get(&(shard, key.clone()))?;
+                    Some((key.clone(), applied.content))
                 })
                 .collect(),
             parked: aggregates
@@ -169,8 +177,12 @@ impl Library {
     /// Applies `effects`, which were checked; returns the outbox rows as numbered.
     pub(super) fn apply(&mut self, shard: ShardId, effects: Effects) -> Vec<OutboxRow> {
         for entry in effects.inbox {
-            self.inbox
-                .insert((shard, entry.key), (entry.content, entry.at));
+            let applied = Applied {
+                content: entry.content,
+                at: entry.at,
+                lasting: entry.lasting,
+            };
+            self.inbox.insert((shard, entry.key), applied);
         }
         self.trail.unpark(shard, &effects.unparked);
         self.trail.repark(shard, effects.reparked);
@@ -230,11 +242,13 @@ impl Library {
     }
 
     fn prune_inbox(&mut self, shard: ShardId, horizon: Timestamp) {
+        let may_go = |applied: &Applied| !applied.lasting || mutant::on(Mutant::NothingLasts);
         let mut old: Vec<(Timestamp, InboxKey)> = self
             .inbox
             .iter()
-            .filter(|((owner, _), (_, at))| *owner == shard && *at < horizon)
-            .map(|((_, key), (_, at))| (*at, key.clone()))
+            .filter(|((owner, _), applied)| *owner == shard && applied.at < horizon)
+            .filter(|(_, applied)| may_go(applied))
+            .map(|((_, key), applied)| (applied.at, key.clone()))
             .collect();
         old.sort();
         let rows_max = usize::try_from(limits::INBOX_PRUNE_ROWS).unwrap_or(usize::MAX);

@@ -58,8 +58,8 @@ async fn save_inbox(
     entries: &[InboxEntry],
 ) -> Result<(), Error> {
     Insert {
-        into: "inbox (shard, message_type, key, id, content, at)",
-        columns: 6,
+        into: "inbox (shard, message_type, key, id, content, at, lasting)",
+        columns: 7,
         then: "",
     }
     .rows(tx, OPERATION, entries, |entry, values| {
@@ -69,7 +69,8 @@ async fn save_inbox(
             .push(&entry.key.key)
             .push(&entry.key.id)
             .push(&entry.content.0[..])
-            .push(entry.at.0);
+            .push(entry.at.0)
+            .push(entry.lasting);
     })
     .await
 }
@@ -125,12 +126,13 @@ async fn save_conflicts(
     .await
 }
 
-/// Removes the oldest entries. The outer range keeps SQLite from looking at all the others.
+/// Removes the oldest entries that are not lasting: only those are in the index. The outer range
+/// keeps SQLite from looking at all the others.
 fn prune_inbox(script: &mut Script, shard: ShardId, horizon: Timestamp) {
     script.add(
-        "DELETE FROM inbox WHERE shard = ? AND at < ? AND (message_type, key, id) IN (
+        "DELETE FROM inbox WHERE shard = ? AND at < ? AND lasting = 0 AND (message_type, key, id) IN (
              SELECT message_type, key, id FROM inbox
-             WHERE shard = ? AND at < ? ORDER BY at LIMIT ?)",
+             WHERE shard = ? AND at < ? AND lasting = 0 ORDER BY at LIMIT ?)",
         |values| {
             for _ in 0..2 {
                 values.push(shard.0).push(horizon.0);

@@ -240,6 +240,7 @@ fn s7_a_status_follows_by_the_table() {
         },
         content: complete("O1").content(),
         at: Timestamp(0),
+        lasting: true,
     };
     turn.with(|effects| effects.inbox.push(entry)).commit();
     assert_eq!(history.broken(), Some("S7"));

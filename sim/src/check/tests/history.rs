@@ -261,6 +261,7 @@ impl TurnOf<'_> {
             },
             content: cancel.content(),
             at: Timestamp(at),
+            lasting: false,
         };
         self.with(|effects| effects.inbox.push(entry))
     }

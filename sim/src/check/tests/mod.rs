@@ -4,6 +4,7 @@ mod appends;
 mod commits;
 mod counted;
 mod history;
+mod lasting;
 mod replays;
 mod stock;
 mod waiting;
