@@ -40,11 +40,17 @@ pub enum Mutant {
     NoTailCheck,
     /// The log acknowledges what it has not yet made durable.
     NoFsync,
+    /// A message is applied at once though an earlier one of its aggregate is parked.
+    BypassParked,
+    /// What a replay has applied stays parked.
+    ReplayedStayParked,
+    /// The trail does not keep what was discarded.
+    DiscardKeepsNothing,
 }
 
 impl Mutant {
     /// Every variant.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::NoDeduplication,
         Self::NothingLasts,
         Self::NoVersionCheck,
@@ -60,6 +66,9 @@ impl Mutant {
         Self::ReleaseWakesNobody,
         Self::NoTailCheck,
         Self::NoFsync,
+        Self::BypassParked,
+        Self::ReplayedStayParked,
+        Self::DiscardKeepsNothing,
     ];
 }
 

@@ -27,6 +27,16 @@ pub(crate) struct Counts {
     pub(crate) ok: u64,
     pub(crate) unknown: u64,
     pub(crate) failed: u64,
+    /// Garbage under the keys of real orders and products.
+    pub(crate) poisons: u64,
+    /// Actions that operators have asked for.
+    pub(crate) actions: u64,
+    /// Parked messages that a replay has taken out.
+    pub(crate) replayed: u64,
+    /// Parked messages that were discarded.
+    pub(crate) discarded: u64,
+    /// What operators asked for and what was refused.
+    pub(crate) asks_refused: u64,
     /// From the end of the faults to quiescence.
     pub(crate) settle: Duration,
     /// Where processes died.
@@ -85,13 +95,18 @@ impl Counts {
             "commands OK" => &mut self.ok,
             "commands UNKNOWN" => &mut self.unknown,
             "commands FAIL" => &mut self.failed,
+            "garbage under real keys" => &mut self.poisons,
+            "operators' actions" => &mut self.actions,
+            "messages replayed" => &mut self.replayed,
+            "messages discarded" => &mut self.discarded,
+            "operators' asks refused" => &mut self.asks_refused,
             _ => return None,
         })
     }
 }
 
 /// The plain numbers, in the order in which they are shown.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 21] = [
     "orders",
     "commands",
     "records",
@@ -108,6 +123,11 @@ const NAMES: [&str; 16] = [
     "commands OK",
     "commands UNKNOWN",
     "commands FAIL",
+    "garbage under real keys",
+    "operators' actions",
+    "messages replayed",
+    "messages discarded",
+    "operators' asks refused",
 ];
 
 /// How often things happened per run: mean, and the runs in between.

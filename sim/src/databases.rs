@@ -7,7 +7,7 @@ use std::sync::Arc;
 use inventory::context::InventoryContext;
 use inventory::domain::reservation::Reservation;
 use inventory::domain::stock::Stock;
-use messaging::store::{Checkpoint, Error};
+use messaging::store::{Checkpoint, Error, Operations};
 use order::context::OrderContext;
 use order::domain::Order;
 
@@ -24,6 +24,9 @@ pub(crate) trait Databases: Send + Sync + 'static {
 
     /// Inventory's, for one process.
     fn inventory(&self) -> impl Future<Output = Result<Arc<Self::Inventory>, Error>> + Send;
+
+    /// A service's, for operators.
+    fn desk(&self, side: Side) -> impl Future<Output = Result<Arc<dyn Operations>, Error>> + Send;
 
     /// How far a service has come.
     fn checkpoint(&self, side: Side) -> impl Future<Output = Result<Checkpoint, Error>> + Send;

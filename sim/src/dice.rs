@@ -14,13 +14,13 @@ impl Dice {
         Self(dice.next())
     }
 
-    /// The seed's dice for one `purpose`: what is drawn from them shifts no other draw of the seed,
-    /// so that seeds keep their meaning when runs learn something new.
-    pub(crate) fn for_purpose(seed: u64, purpose: &str) -> Self {
+    /// Dice of their own for one `purpose`: what is drawn from these stays as it is, so that seeds
+    /// keep their meaning when runs learn something new.
+    pub(crate) fn aside(&self, purpose: &str) -> Self {
         let salt = purpose.bytes().fold(0_u64, |salt, byte| {
             salt.wrapping_mul(0x0000_0100_0000_01b3) ^ u64::from(byte)
         });
-        Self::new(seed.wrapping_add(Self(salt).next()))
+        Self(Self(self.0 ^ salt).next())
     }
 
     /// Dice of their own, so that what one seam draws does not shift another's.

@@ -10,6 +10,7 @@ use messaging::log::{Log, Record};
 use messaging::partitioner::partition_of;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::fleet::Fleet;
 use crate::plan::{Event, Garbage, Plan};
@@ -102,7 +103,20 @@ async fn happens(world: &Arc<World>, fleet: &Fleet, event: &Event, later: &mut J
         Event::Garbage { topic, garbage } => {
             if exists(world, topic).await {
                 world.count(|counts| counts.fault("garbage"));
-                write(world, topic, *garbage).await;
+                let id = world.dice(uuid);
+                let key = format!("FOREIGN_{}", &id.to_string()[..8]);
+                write(world, topic, *garbage, id, key).await;
+            }
+        }
+        Event::Poison {
+            topic,
+            key,
+            garbage,
+            id,
+        } => {
+            if exists(world, topic).await {
+                world.count(|counts| counts.poisons += 1);
+                write(world, topic, *garbage, *id, key.clone()).await;
             }
         }
     }
@@ -123,10 +137,8 @@ async fn exists(world: &World, topic: &str) -> bool {
     matches!(world.log.partitions(topic).await, Ok(Some(_)))
 }
 
-/// Writes a record that no program of the store would write; its key is nobody's.
-async fn write(world: &World, topic: &str, garbage: Garbage) {
-    let id = world.dice(uuid).to_string();
-    let key = format!("FOREIGN_{}", &id[..8]);
+/// Writes a record that no program of the store would write.
+async fn write(world: &World, topic: &str, garbage: Garbage, id: Uuid, key: String) {
     let home = partition_of(key.as_bytes(), world.partitions);
     let known = match topic {
         contracts::topics::ORDER_COMMANDS => "shop.order.PlaceOrder",
@@ -135,7 +147,7 @@ async fn write(world: &World, topic: &str, garbage: Garbage) {
         contracts::topics::INVENTORY_EVENTS => "shop.inventory.StockReserved",
         _ => "shop.inventory.StockReceived",
     };
-    let envelope = Envelope::command(id, known, "/foreign", &key, world.now());
+    let envelope = Envelope::command(id.to_string(), known, "/foreign", &key, world.now());
     let framed = |schema: u32| {
         let mut framed = vec![0];
         framed.extend(schema.to_be_bytes());
@@ -155,7 +167,17 @@ async fn write(world: &World, topic: &str, garbage: Garbage) {
         Garbage::UnknownSchema => record.value = Some(framed(99_999)),
         Garbage::WrongPartition => partition = (home + 1) % world.partitions,
         Garbage::NoEnvelope => record.headers.clear(),
+        Garbage::NoDatum => record.value = Some(framed(schema_of(world, known))),
     }
     // The log is never down for whoever writes garbage.
     let _ = world.append(FOREIGN, topic, partition, vec![record]).await;
+}
+
+/// The schema id of a message type; 1 if none is registered yet.
+fn schema_of(world: &World, message_type: &str) -> u32 {
+    let registered = world.registered.lock().unwrap();
+    let found = registered
+        .iter()
+        .find(|(subject, _)| subject.ends_with(message_type));
+    found.map_or(1, |(_, id)| id.0)
 }

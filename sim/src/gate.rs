@@ -97,6 +97,9 @@ const CASES: [Case; Mutant::ALL.len()] = [
         Terms::AsDrawn,
         &["F1", "F2", "availability"],
     ),
+    Case(Mutant::BypassParked, Terms::AsDrawn, &["S6"]),
+    Case(Mutant::ReplayedStayParked, Terms::AsDrawn, &["S6"]),
+    Case(Mutant::DiscardKeepsNothing, Terms::AsDrawn, &["S6"]),
 ];
 
 /// How a case went.

@@ -22,6 +22,7 @@ mod fleet;
 mod gate;
 mod memory;
 mod meta;
+mod operator;
 mod plan;
 mod ports;
 mod process;

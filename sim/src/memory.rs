@@ -89,6 +89,13 @@ impl Databases for InMemory {
         Ok(Arc::clone(&self.inventory))
     }
 
+    async fn desk(&self, side: Side) -> Result<Arc<dyn Operations>, Error> {
+        Ok(match side {
+            Side::Order => Arc::clone(&self.order) as _,
+            Side::Inventory => Arc::clone(&self.inventory) as _,
+        })
+    }
+
     async fn checkpoint(&self, side: Side) -> Result<Checkpoint, Error> {
         match side {
             Side::Order => self.order.checkpoint().await,

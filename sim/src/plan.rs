@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use ::uuid::Uuid;
 use contracts::proto::{
     CancelOrderRequest, CompleteOrderRequest, Order, OrderLine, PlaceOrderRequest,
     ReceiveStockRequest, order,
 };
 
 use crate::dice::Dice;
+use crate::operator::{self, Shift};
 use crate::ports::{STEPS, uuid};
 use crate::process::{Chance, Doom, Fate};
 use crate::weather::Weather;
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) first_fates: Vec<(usize, Fate)>,
     /// How often everything is crashed and recovered again at rest (F7).
     pub(crate) recoveries: u32,
+    /// What operators do, in a run with poisoned keys.
+    pub(crate) shift: Option<Shift>,
 }
 
 /// A request of a client.
@@ -81,6 +85,13 @@ pub(crate) enum Event {
         topic: &'static str,
         garbage: Garbage,
     },
+    /// Somebody writes garbage under the key of a real order or product.
+    Poison {
+        topic: &'static str,
+        key: String,
+        garbage: Garbage,
+        id: Uuid,
+    },
 }
 
 /// What a foreign producer writes.
@@ -91,6 +102,8 @@ pub(crate) enum Garbage {
     UnknownSchema,
     WrongPartition,
     NoEnvelope,
+    /// The schema is known, the datum is none of it.
+    NoDatum,
 }
 
 impl Plan {
@@ -100,6 +113,7 @@ impl Plan {
         let faults_for = dice.millis(30_000..=90_000);
         let (instances, gateways) = (2, dice.of(&[1, 2]));
         let slots = 2 * instances + gateways;
+        let (mut fates, operators) = (dice.aside("first fates"), dice.aside("operators"));
         let mut plan = Self {
             partitions,
             instances,
@@ -110,15 +124,18 @@ impl Plan {
             events: Vec::new(),
             first_fates: Vec::new(),
             recoveries: 2,
+            shift: None,
         };
         plan.draw_sendings(dice);
         plan.draw_events(dice, slots);
+        plan.draw_first_fates(&mut fates);
+        operator::draw(&mut plan, operators);
         plan
     }
 
     /// Programs that start into a named step that they do not survive: some steps are taken then
     /// and never again.
-    pub(crate) fn draw_first_fates(&mut self, dice: &mut Dice) {
+    fn draw_first_fates(&mut self, dice: &mut Dice) {
         let slots = 2 * self.instances + self.gateways;
         for slot in 0..slots {
             if dice.chance(150) {

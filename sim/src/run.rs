@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::limits::{BACKOFF, LOG_CALL_TIMEOUT};
+use messaging::store;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::databases::{Databases, Rows};
 use crate::dice::Dice;
 use crate::fleet::Fleet;
 use crate::memory::InMemory;
+use crate::operator::Operators;
 use crate::plan::{LEASE_TIME, Plan};
 use crate::world::World;
 use crate::{check, end, events};
@@ -23,6 +25,9 @@ use crate::{check, end, events};
 const SETTLE_MAX: Duration = Duration::from_secs(
     2 * LEASE_TIME.as_secs() + BACKOFF.max.as_secs() + 2 * LOG_CALL_TIMEOUT.as_secs(),
 );
+
+/// How often operators may have to clear up until nothing is parked.
+const CLEARINGS_MAX: usize = 5;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -49,7 +54,6 @@ pub(crate) fn seasoned(seed: u64, record: bool, season: impl FnOnce(&mut Plan)) 
     runtime.block_on(async {
         let mut dice = Dice::new(seed);
         let mut plan = Plan::draw(&mut dice);
-        plan.draw_first_fates(&mut Dice::for_purpose(seed, "first fates"));
         season(&mut plan);
         let world = World::new(dice.fork(), plan.partitions, record, Vec::new());
         let databases = Arc::new(InMemory::new(&world));
@@ -93,23 +97,67 @@ async fn story<D: Databases>(
 ) -> Result<(), Violation> {
     let fleet = Fleet::start(world, plan, databases);
     let mut clients = clients(world, &fleet, plan);
+    let operators = match &plan.shift {
+        Some(shift) => Some(
+            Operators::hire(world, shift, &**databases)
+                .await
+                .map_err(fatal)?,
+        ),
+        None => None,
+    };
+    let begun = operators.iter().zip(&plan.shift);
+    let acts: Vec<_> = begun
+        .map(|(operators, shift)| operators.begin(shift))
+        .collect();
     events::happen(world, &fleet, plan).await;
     events::heal(world, &fleet).await;
     let mut sent = Vec::new();
     while let Some(done) = clients.join_next().await {
         sent.push(done.unwrap());
     }
+    for acts in acts {
+        acts.join_all().await;
+    }
     let healed = Instant::now();
-    let rows = settle(world, &fleet, databases).await?;
+    let mut rows = settle(world, &fleet, databases).await?;
     let took = healed.elapsed();
     world.count(|counts| counts.settle = took);
     world
         .trace
         .note("world", format_args!("SETTLED after {took:?}"));
+    if let Some(operators) = &operators {
+        rows = cleared(world, &fleet, databases, operators, rows).await?;
+        operators.leave().await?;
+        operators.count();
+    }
     world.checker.settled();
     world.look();
     end::check(&sent, &rows)?;
-    recover_again(world, &fleet, databases, plan.recoveries, &rows).await
+    recover_again(world, &fleet, databases, plan.recoveries, &rows).await?;
+    match operators {
+        Some(operators) => operators.leave().await,
+        None => Ok(()),
+    }
+}
+
+/// Lets the operators clear up until nothing is parked and everything is at rest again.
+async fn cleared<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    databases: &Arc<D>,
+    operators: &Operators,
+    mut rows: Rows,
+) -> Result<Rows, Violation> {
+    for _ in 0..CLEARINGS_MAX {
+        if operators.clear().await? == 0 {
+            return Ok(rows);
+        }
+        rows = settle(world, fleet, databases).await?;
+    }
+    Err(Violation {
+        invariant: "availability",
+        detail: format!("messages are parked after {CLEARINGS_MAX} clearings"),
+    })
 }
 
 fn clients(world: &Arc<World>, fleet: &Fleet, plan: &Plan) -> JoinSet<Sent> {
@@ -135,10 +183,7 @@ async fn settle<D: Databases>(
         let ends = world.ends();
         let left = end::left(world, &**databases).await;
         if left.is_empty() {
-            let rows = databases.rows().await.map_err(|error| Violation {
-                invariant: "F3",
-                detail: error.to_string(),
-            })?;
+            let rows = databases.rows().await.map_err(fatal)?;
             if world.ends() == ends {
                 return Ok(rows);
             }
@@ -150,6 +195,13 @@ async fn settle<D: Databases>(
             });
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+fn fatal(error: store::Error) -> Violation {
+    Violation {
+        invariant: "F3",
+        detail: error.to_string(),
     }
 }
 

@@ -130,6 +130,7 @@ fn scenario() -> Plan {
         events: Vec::new(),
         first_fates: Vec::new(),
         recoveries: 0,
+        shift: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all processes of a run share: the log, the registry, the clock, the weather, the account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(crate) struct World {
     log_changed: Notify,
     /// One past the last record of each partition; gaps at the end do not count.
     ends: Mutex<BTreeMap<(String, i32), i64>>,
+    /// Where foreign programs have written.
+    foreign: Mutex<BTreeSet<(String, i32, i64)>>,
     /// When the last request that is under way in the network has landed.
     late_until: Mutex<Instant>,
     /// Keeps the lease's clock apart from everybody's, in milliseconds.
@@ -73,6 +75,7 @@ impl World {
             log_session: AtomicU64::new(0),
             log_changed: Notify::new(),
             ends: Mutex::default(),
+            foreign: Mutex::default(),
             late_until: Mutex::new(Instant::now()),
             lease_skew: Arc::default(),
             registered: Mutex::default(),
@@ -211,6 +214,10 @@ impl World {
         let place = (topic.to_owned(), partition);
         self.ends.lock().unwrap().insert(place, last + 1);
         if who == FOREIGN {
+            let places = appended
+                .iter()
+                .map(|found| (topic.to_owned(), partition, found.offset));
+            self.foreign.lock().unwrap().extend(places);
             self.checker.injected(topic, partition, &appended);
         } else {
             self.checker.appended(topic, partition, &appended);
@@ -247,6 +254,12 @@ impl World {
         let ends = self.ends.lock().unwrap();
         let end = ends.get(&(topic.to_owned(), partition));
         end.copied().unwrap_or(0)
+    }
+
+    /// Whether a foreign program has written there.
+    pub(crate) fn is_foreign(&self, topic: &str, partition: i32, offset: i64) -> bool {
+        let foreign = self.foreign.lock().unwrap();
+        foreign.contains(&(topic.to_owned(), partition, offset))
     }
 
     /// Where readers of all partitions end up.

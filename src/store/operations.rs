@@ -84,7 +84,8 @@ pub trait Operations: Send + Sync + 'static {
     /// The aggregates with this id that have parked messages: one per kind.
     async fn held_up(&self, id: &str) -> Result<Vec<(ShardId, AggregateKey)>, Error>;
 
-    /// Asks for `action`, if what it targets is parked; tells whether it is.
+    /// Asks for `action`, if what it targets is parked; tells whether it is. An id that was asked
+    /// for before is refused as [`ErrorKind::Rejected`](super::ErrorKind::Rejected) then.
     async fn submit(&self, action: &Action) -> Result<bool, Error>;
 
     /// One action with the last `outcomes` of its outcomes.

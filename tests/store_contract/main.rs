@@ -68,6 +68,7 @@ contract! {
     operators::parked_messages_come_in_the_order_of_parking,
     operators::parked_messages_are_listed,
     operators::actions_are_asked_for_where_something_is_parked,
+    operators::an_action_is_asked_for_once,
     operators::an_action_is_carried_out_with_its_effects,
     operators::an_action_is_carried_out_once,
     operators::the_trail_keeps_what_was_discarded,

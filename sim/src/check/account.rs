@@ -16,13 +16,13 @@ use super::Side;
 use super::commit::Committed;
 use super::counts::Counts;
 use super::decisions::{Decisions, Verdict};
-use super::seen_log::{Entry, SeenLog};
+use super::seen_log::Entry;
 use super::service::{At, HeldUp, Model, Remembered, Service};
 use super::told::{Body, Told};
 use super::violation::{Checked, Violation, require, violated};
 
 /// What a record is to the service that reads it.
-enum Class {
+pub(super) enum Class {
     Ignored,
     Unreadable(Option<AggregateKey>),
     Message(AggregateKey, Box<Envelope>, Body),
@@ -88,7 +88,7 @@ impl Service {
             .any(|(_, held_up)| held_up.aggregate.as_ref() == Some(aggregate))
     }
 
-    fn classify(&self, topic: &str, told: &Told) -> Class {
+    pub(super) fn classify(&self, topic: &str, told: &Told) -> Class {
         let aggregate = |key: &str| AggregateKey {
             kind: self.kind(topic).unwrap_or_default().to_owned(),
             id: key.to_owned(),
@@ -130,7 +130,12 @@ impl Service {
     }
 
     /// Deduplicates by id where nothing else does, then leaves it to the rules.
-    fn decide(&mut self, envelope: &Envelope, body: &Body, decisions: &mut Decisions) -> Verdict {
+    pub(super) fn decide(
+        &mut self,
+        envelope: &Envelope,
+        body: &Body,
+        decisions: &mut Decisions,
+    ) -> Verdict {
         let verdict = match (remembered_by(envelope, body), &mut self.model) {
             (Some((key, content)), Model::Order(orders)) => match self.inbox.get(&key) {
                 Some(known) if known.old && !known.lasting => Verdict::Old,
@@ -242,7 +247,6 @@ impl Service {
     /// order of parking is kept within an aggregate: nothing overtakes what stays parked.
     pub(super) fn unpark(
         &mut self,
-        log: &SeenLog,
         commit: &Committed<'_>,
     ) -> Result<Vec<(At, Entry, OutcomeKind)>, Violation> {
         let mut out = Vec::new();
@@ -252,9 +256,7 @@ impl Service {
                 continue;
             }
             let at = (outcome.place.topic.clone(), outcome.place.offset);
-            let parked = self.parked.remove(&(commit.shard, at.clone()));
-            let entry = log.at(&(at.0.clone(), commit.shard.0), at.1);
-            let (Some(parked), Some(entry)) = (parked, entry) else {
+            let Some(parked) = self.parked.remove(&(commit.shard, at.clone())) else {
                 return violated("S6", format!("{at:?} is taken out, but was not parked"));
             };
             let ahead = self.parked.iter().find(|((shard, _), other)| {
@@ -267,7 +269,7 @@ impl Service {
             require(discarded || ahead.is_none(), "S6", || {
                 format!("{at:?} is replayed before {ahead:?}")
             })?;
-            out.push((at, entry.clone(), outcome.kind));
+            out.push((at, parked.entry, outcome.kind));
         }
         require(out.len() == commit.effects.unparked.len(), "S6", || {
             let told = commit.effects.done.len();
@@ -315,6 +317,8 @@ impl Service {
             let held_up = HeldUp {
                 number: self.parked_last,
                 aggregate: aggregate.clone(),
+                entry: entry.clone(),
+                replays: 0,
             };
             self.parked.insert((commit.shard, at.clone()), held_up);
         }

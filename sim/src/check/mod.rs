@@ -7,6 +7,7 @@
 //! F6b where a commit or the end of a run shows them, C1-C3 over many runs.
 
 mod account;
+mod actions;
 mod book;
 mod commit;
 mod counts;
@@ -27,7 +28,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use messaging::log::Consumed;
 use messaging::registry::SchemaRegistry;
 use messaging::shard::{Epoch, ShardId};
+use messaging::store::Action;
 
+pub(crate) use actions::{Asked, SetAside};
 pub(crate) use commit::{Change, Committed, Row};
 pub(crate) use counts::Counts;
 pub(crate) use observed::Observed;
@@ -151,6 +154,21 @@ impl Checker {
             state.counts.crash(point);
             Ok(())
         });
+    }
+
+    /// An operator has asked for `action`, and was told that what it targets is parked.
+    pub(crate) fn asked(&self, side: Side, action: &Action) {
+        self.check(|state| state.service(side).0.asked(action));
+    }
+
+    /// What must be parked now, in the order of parking.
+    pub(crate) fn parked(&self, side: Side) -> Vec<SetAside> {
+        self.lock().service(side).0.set_aside()
+    }
+
+    /// What operators have asked for, in the order of asking, and what must have come of it.
+    pub(crate) fn trail(&self, side: Side) -> Vec<Asked> {
+        self.lock().service(side).0.actions.clone()
     }
 
     /// The service's model as it is now, to go with a copy of its database.

@@ -11,6 +11,7 @@ use messaging::shard::{Epoch, ShardId};
 use messaging::store::{AggregateKey, CursorMove, InboxKey};
 
 use super::account::nothing_beyond;
+use super::actions::Asked;
 use super::book::Book;
 use super::commit::Committed;
 use super::counts::Counts;
@@ -39,6 +40,8 @@ pub(crate) struct Service {
     pub(super) parked: BTreeMap<(ShardId, At), HeldUp>,
     /// The number of the last one.
     pub(super) parked_last: u64,
+    /// What operators have asked for, in the order of asking.
+    pub(super) actions: Vec<Asked>,
     pub(super) inbox: BTreeMap<InboxKey, Remembered>,
     outbox: Outbox,
     pub(super) model: Model,
@@ -83,6 +86,10 @@ impl<'c> Read<'c> {
 pub(super) struct HeldUp {
     pub(super) number: u64,
     pub(super) aggregate: Option<AggregateKey>,
+    /// As it stood in the log then.
+    pub(super) entry: Entry,
+    /// How often it was replayed in vain.
+    pub(super) replays: i32,
 }
 
 /// A command in the inbox of a shard.
@@ -119,6 +126,7 @@ impl Service {
             pending: BTreeMap::new(),
             parked: BTreeMap::new(),
             parked_last: 0,
+            actions: Vec::new(),
             inbox: BTreeMap::new(),
             outbox: Outbox::default(),
             model,
@@ -246,13 +254,15 @@ impl Service {
         let said = self.outbox.add(log, commit)?;
         let mut decisions = Decisions::default();
         let mut judged = Vec::new();
-        for replay in self.unpark(log, commit)? {
+        self.carried_out(commit)?;
+        for replay in self.unpark(commit)? {
             if let Some(fate) = self.replayed(commit, &replay, &mut decisions)? {
                 self.remember(commit, &replay.0, &replay.1, &fate);
                 counts.replayed += 1;
             }
             judged.push((replay.0, replay.1));
         }
+        self.stay_parked(commit)?;
         for (at, entry) in self.advance(log, commit.shard, read)? {
             let fate = self.fate(commit, &at, &entry.told, &mut decisions);
             self.evidence(commit, &at, &entry, &fate)?;
@@ -260,6 +270,7 @@ impl Service {
             counts.add(&fate);
             judged.push((at, entry));
         }
+        self.parked_in_order(commit)?;
         nothing_beyond(commit, &judged)?;
         match &mut self.model {
             Model::Order(orders) => orders.compare(commit.changes, &decisions)?,

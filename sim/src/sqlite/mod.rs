@@ -4,6 +4,7 @@
 //! database does in threads and timers of its own it does in a runtime of its own. Nobody waits for
 //! another connection's lock: it is BUSY at once.
 
+mod desk;
 mod rows;
 
 use std::future::Future;
@@ -314,6 +315,13 @@ impl Databases for Files {
     async fn inventory(&self) -> Result<Arc<Self::Inventory>, Error> {
         let opened = block(&self.watch.database, inventory_file(&self.folder));
         self.blocking(Side::Inventory, opened)
+    }
+
+    async fn desk(&self, side: Side) -> Result<Arc<dyn Operations>, Error> {
+        Ok(match side {
+            Side::Order => self.order().await? as _,
+            Side::Inventory => self.inventory().await? as _,
+        })
     }
 
     async fn checkpoint(&self, side: Side) -> Result<Checkpoint, Error> {

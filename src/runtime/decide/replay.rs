@@ -2,6 +2,7 @@
 //! for rows that are parked.
 
 use crate::context::{Context, Outgoing};
+use crate::mutant::{self, Mutant};
 use crate::runtime::decide::{Decided, Refused, Scene, Verdict, judge, refused};
 use crate::runtime::item::Item;
 use crate::store::{Effects, Outcome, OutcomeKind, Reparked, Seen};
@@ -47,7 +48,9 @@ pub(crate) fn replay<C: Context>(
                 return Ok(replayed);
             }
             verdict => {
-                replayed.decided.effects.unparked.push(item.place());
+                if !mutant::on(Mutant::ReplayedStayParked) {
+                    replayed.decided.effects.unparked.push(item.place());
+                }
                 replayed.decided.record(item, verdict, scene.now, seen);
             }
         }

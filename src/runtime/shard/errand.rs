@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::limits::REPLAY_RECORDS_MAX;
 use crate::log::Consumed;
+use crate::mutant::{self, Mutant};
 use crate::registry;
 use crate::runtime::classify::classify;
 use crate::runtime::item::{self, Item, Kind, Origin, Unreadable};
@@ -212,7 +213,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             place: row.place(),
             kind: OutcomeKind::Discarded,
             detail: row.parked.detail,
-            record: Some(row.parked.record),
+            record: (!mutant::on(Mutant::DiscardKeepsNothing)).then_some(row.parked.record),
         });
         Effects {
             unparked,

@@ -147,6 +147,18 @@ pub async fn actions_are_asked_for_where_something_is_parked(store: &impl Operat
     assert_eq!(asked.action, discard("a1", 6));
 }
 
+/// An id names one action: who has lost the answer and asks again under it asks for nothing new.
+pub async fn an_action_is_asked_for_once(store: &impl Operated) {
+    store.claim(SHARD, FIRST).await.unwrap();
+    commit(store, SHARD, setting_aside([parked(5, "b")])).await;
+    assert!(store.submit(&replay("a1", "b")).await.unwrap());
+    for again in [replay("a1", "b"), discard("a1", 5)] {
+        assert_refused(store.submit(&again).await, ErrorKind::Rejected);
+    }
+    let open = store.actions(SHARD).await.unwrap();
+    assert_eq!(open, [replay("a1", "b")]);
+}
+
 /// **Atomic**: messages leave the parked ones together with what they did and with the trail's
 /// entry; an action carried out in parts stays open until the last.
 pub async fn an_action_is_carried_out_with_its_effects(store: &impl Operated) {

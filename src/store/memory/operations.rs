@@ -177,9 +177,14 @@ impl Trail {
         })
     }
 
-    fn submit(&mut self, action: &Action) -> bool {
+    fn submit(&mut self, action: &Action) -> Result<bool, Error> {
         let parked = !self.parked_of(action.shard, &action.target, 1).is_empty();
         if parked {
+            let mut known = self.actions.values();
+            if known.any(|kept| kept.action.id == action.id) {
+                let detail = format!("action {} was asked for before", action.id);
+                return refuse(ErrorKind::Rejected, "submit", detail);
+            }
             let kept = Kept {
                 action: action.clone(),
                 done_at: None,
@@ -187,7 +192,7 @@ impl Trail {
             };
             self.actions.insert(next(&self.actions), kept);
         }
-        parked
+        Ok(parked)
     }
 }
 
@@ -275,7 +280,7 @@ impl<T: Send + Sync + 'static> Operations for MemoryStore<T> {
 
     async fn submit(&self, action: &Action) -> Result<bool, Error> {
         let mut committed = self.look().await;
-        Ok(committed.library.trail_mut().submit(action))
+        committed.library.trail_mut().submit(action)
     }
 
     async fn action(&self, id: &str, outcomes: usize) -> Result<Option<ActionRecord>, Error> {

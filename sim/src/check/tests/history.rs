@@ -25,8 +25,8 @@ use messaging::message::{Binding, Event, Message, Writer};
 use messaging::registry::memory::MemoryRegistry;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::{
-    AggregateKey, Conflict, CursorMove, Effects, InboxEntry, InboxKey, OutboxBatch, OutboxRow,
-    ParkReason, Parked, RecordHash, Sequence,
+    Action, ActionKind, AggregateKey, Conflict, CursorMove, Effects, InboxEntry, InboxKey,
+    OutboxBatch, OutboxRow, ParkReason, Parked, RecordHash, Sequence, Target,
 };
 use order::domain::{Order, Status};
 
@@ -144,6 +144,20 @@ impl History {
         self.append(E::TOPIC, record)
     }
 
+    /// An operator asks Order for an action.
+    pub(super) fn asks(&mut self, id: &str, kind: ActionKind, target: Target) {
+        let action = Action {
+            id: id.to_owned(),
+            shard: SHARD,
+            kind,
+            target,
+            operator: "ada".to_owned(),
+            reason: "by hand".to_owned(),
+            at: Timestamp(0),
+        };
+        self.checker.asked(Side::Order, &action);
+    }
+
     /// The outbox of a service is numbered from the start again.
     pub(super) fn restart(&mut self, side: Side) {
         self.sequences.remove(&side);
@@ -218,7 +232,7 @@ impl TurnOf<'_> {
 
     /// The message at this place is set aside.
     pub(super) fn parks(self, topic: &str, offset: i64, held_up: Option<(&str, &str)>) -> Self {
-        let record = self.history.log[&(topic.to_owned(), offset)].clone();
+        let record = self.record_at(topic, offset);
         let parked = Parked {
             topic: topic.to_owned(),
             offset,
@@ -234,9 +248,14 @@ impl TurnOf<'_> {
         self.with(|effects| effects.parked.push(parked))
     }
 
+    /// What stands at a place of the log.
+    pub(super) fn record_at(&self, topic: &str, offset: i64) -> Record {
+        self.history.log[&(topic.to_owned(), offset)].clone()
+    }
+
     /// The message at this place is recorded as a conflict.
     pub(super) fn conflict(self, topic: &str, offset: i64) -> Self {
-        let record = self.history.log[&(topic.to_owned(), offset)].clone();
+        let record = self.record_at(topic, offset);
         let conflict = Conflict {
             topic: topic.to_owned(),
             offset,

@@ -1,5 +1,6 @@
 //! The checker's own tests: histories made by hand, right ones and wrong ones.
 
+mod actions;
 mod appends;
 mod commits;
 mod counted;

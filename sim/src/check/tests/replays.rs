@@ -1,13 +1,14 @@
 //! S6 of messages that operators take out of parking.
 
 use contracts::topics::{ORDER_COMMANDS, ORDER_EVENTS};
-use messaging::store::{ActionDone, Outcome, OutcomeKind, Place};
+use messaging::store::{ActionDone, ActionKind, AggregateKey, Outcome, OutcomeKind, Place, Target};
 use order::domain::Status;
 
 use super::history::{History, TurnOf, order_placed, place};
 use crate::check::{Side, Tolerance};
 
-/// Two placements of O1 are parked, one behind the other.
+/// Two placements of O1 are parked, one behind the other. A replay of both is asked for, and a
+/// discard of each.
 fn parked() -> History {
     let mut history = History::tolerating(Tolerance {
         failed: true,
@@ -19,24 +20,47 @@ fn parked() -> History {
     let turn = history.turn(Side::Order).reads(ORDER_COMMANDS, 0..2);
     let turn = turn.parks(ORDER_COMMANDS, 0, of);
     turn.parks(ORDER_COMMANDS, 1, of).commit();
+    asks(&mut history);
     history
+}
+
+fn asks(history: &mut History) {
+    let aggregate = AggregateKey {
+        kind: "order".to_owned(),
+        id: "O1".to_owned(),
+    };
+    history.asks("replay", ActionKind::Replay, Target::Aggregate(aggregate));
+    for offset in [0, 1] {
+        let target = Target::Place(at(offset));
+        history.asks(&format!("discard {offset}"), ActionKind::Discard, target);
+    }
+}
+
+fn at(offset: i64) -> Place {
+    Place {
+        topic: ORDER_COMMANDS.to_owned(),
+        offset,
+    }
 }
 
 /// The message at `offset` is taken out, with this outcome.
 fn out(turn: TurnOf<'_>, offset: i64, kind: OutcomeKind) -> TurnOf<'_> {
-    let place = Place {
-        topic: ORDER_COMMANDS.to_owned(),
-        offset,
+    let place = at(offset);
+    let discarded = kind == OutcomeKind::Discarded;
+    let record = discarded.then(|| turn.record_at(ORDER_COMMANDS, offset));
+    let id = match discarded {
+        true => format!("discard {offset}"),
+        false => "replay".to_owned(),
     };
     turn.with(|effects| {
         effects.unparked.push(place.clone());
         effects.done.push(ActionDone {
-            id: "a1".to_owned(),
+            id,
             outcomes: vec![Outcome {
                 place,
                 kind,
                 detail: String::new(),
-                record: None,
+                record,
             }],
             at: None,
         });
