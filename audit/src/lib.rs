@@ -6,6 +6,7 @@
 //! | [`checkpoint`] | how far the services have come |
 //! | [`fold`] | the rules; pure, bounded in memory |
 //! | [`snapshot`] | a store that stands still, judged at once |
+//! | [`promises`] | what clients were told, as far as the rules cannot know it |
 //! | [`running`] | a running store, audited over its log and its services |
 //! | [`report`] | what was found |
 //! | [`scope`] | parts of the store that fit into memory |
@@ -13,6 +14,7 @@
 pub mod checkpoint;
 mod digest;
 pub mod fold;
+pub mod promises;
 pub mod record;
 pub mod report;
 pub mod running;

@@ -13,6 +13,7 @@ use order::domain::Order;
 
 use crate::check::Side;
 use crate::ports::store::Backend;
+use crate::said::Said;
 
 /// The databases of one run.
 pub(crate) trait Databases: Send + Sync + 'static {
@@ -35,10 +36,11 @@ pub(crate) trait Databases: Send + Sync + 'static {
     fn rows(&self) -> impl Future<Output = Result<Rows, Error>> + Send;
 }
 
-/// The contexts' own rows.
+/// The contexts' own rows, and what the services say of themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) orders: BTreeMap<String, Order>,
     pub(crate) reservations: BTreeMap<String, Reservation>,
     pub(crate) stock: BTreeMap<String, Stock>,
+    pub(crate) said: Said,
 }

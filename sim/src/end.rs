@@ -1,14 +1,9 @@
-//! What must hold when everything has come to rest.
+//! What must be done before everything has come to rest.
 
 use contracts::topics;
-use inventory::domain::reservation;
-use order::domain::Status;
 
 use crate::check::{Side, Violation};
-use crate::client::Sent;
-use crate::databases::{Databases, Rows};
-use crate::edge::Outcome;
-use crate::plan::Request;
+use crate::databases::Databases;
 use crate::world::World;
 
 /// What is left to do: F2 for the outbox, F3 for the cursors.
@@ -52,33 +47,6 @@ pub(crate) async fn left<D: Databases>(world: &World, databases: &D) -> Vec<Viol
         }
     }
     left
-}
-
-/// What clients were told against what became of it, and the services against each other.
-pub(crate) fn check(sent: &[Sent], rows: &Rows) -> Result<(), Violation> {
-    for sent in sent {
-        if let Request::Place(place) = &sent.request {
-            let order_id = &place.order.as_ref().unwrap().order_id;
-            let known = rows.orders.contains_key(order_id);
-            if sent.outcome == Outcome::Ok && !known {
-                return Err(violation(
-                    "F1",
-                    format!("{order_id} was accepted and is not there"),
-                ));
-            }
-        }
-    }
-    for (order_id, order) in &rows.orders {
-        let held = rows
-            .reservations
-            .get(order_id)
-            .is_some_and(|found| found.status == reservation::Status::Held);
-        if (order.status == Status::Reserved) != held {
-            let found = rows.reservations.get(order_id);
-            return Err(violation("F5", format!("{order:?} against {found:?}")));
-        }
-    }
-    Ok(())
 }
 
 fn violation(invariant: &'static str, detail: String) -> Violation {

@@ -15,6 +15,7 @@ use order::store::memory as order_tables;
 use crate::check::{Observed, Side};
 use crate::databases::{Databases, Rows};
 use crate::ports::store::Backend;
+use crate::said;
 use crate::world::World;
 
 impl<C: Context, T: Tables<C, Tx>> Backend<C> for MemoryStore<T> {
@@ -104,6 +105,7 @@ impl Databases for InMemory {
     }
 
     async fn rows(&self) -> Result<Rows, Error> {
+        let said = said::by(&*self.order, &*self.inventory).await?;
         let orders = order_tables::orders(&self.order.reader())?;
         let holdings = stock_tables::holdings(&self.inventory.reader())?;
         Ok(Rows {
@@ -121,6 +123,7 @@ impl Databases for InMemory {
                 .into_iter()
                 .map(|(id, stock)| (id.to_string(), stock))
                 .collect(),
+            said,
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::memory::InMemory;
 use crate::operator::Operators;
 use crate::plan::{LEASE_TIME, Plan};
 use crate::world::World;
-use crate::{check, end, events};
+use crate::{check, end, events, proof};
 
 /// How long the store may take to come to rest once nothing goes wrong any more: twice the lease
 /// time, the longest backoff, and the time for what is under way to be given up and done again.
@@ -132,7 +132,7 @@ async fn story<D: Databases>(
     }
     world.checker.settled();
     world.look();
-    end::check(&sent, &rows)?;
+    proof::check(world, &sent, &rows).await?;
     recover_again(world, &fleet, databases, plan.recoveries, &rows).await?;
     match operators {
         Some(operators) => operators.leave().await,

@@ -44,7 +44,7 @@ pub(crate) struct World {
     log_changed: Notify,
     /// One past the last record of each partition; gaps at the end do not count.
     ends: Mutex<BTreeMap<(String, i32), i64>>,
-    /// Where foreign programs have written.
+    /// Where foreign records stand: topic, partition, offset.
     foreign: Mutex<BTreeSet<(String, i32, i64)>>,
     /// When the last request that is under way in the network has landed.
     late_until: Mutex<Instant>,
@@ -187,6 +187,9 @@ impl World {
                 format_args!("LOSES {topic}/{partition} from {offset} on"),
             );
             self.checker.lost(&topic, partition, offset);
+            let mut foreign = self.foreign.lock().unwrap();
+            foreign.retain(|(of, at, lost)| (of, *at) != (&topic, partition) || *lost < offset);
+            drop(foreign);
             self.ends.lock().unwrap().insert((topic, partition), offset);
         }
     }
@@ -214,9 +217,7 @@ impl World {
         let place = (topic.to_owned(), partition);
         self.ends.lock().unwrap().insert(place, last + 1);
         if who == FOREIGN {
-            let places = appended
-                .iter()
-                .map(|found| (topic.to_owned(), partition, found.offset));
+            let places = (first..=last).map(|offset| (topic.to_owned(), partition, offset));
             self.foreign.lock().unwrap().extend(places);
             self.checker.injected(topic, partition, &appended);
         } else {
@@ -249,17 +250,17 @@ impl World {
         }));
     }
 
+    /// Whether what stands there is no program's of the store.
+    pub(crate) fn is_foreign(&self, topic: &str, partition: i32, offset: i64) -> bool {
+        let place = (topic.to_owned(), partition, offset);
+        self.foreign.lock().unwrap().contains(&place)
+    }
+
     /// Where readers of a partition end up.
     pub(crate) fn end_of(&self, topic: &str, partition: i32) -> i64 {
         let ends = self.ends.lock().unwrap();
         let end = ends.get(&(topic.to_owned(), partition));
         end.copied().unwrap_or(0)
-    }
-
-    /// Whether a foreign program has written there.
-    pub(crate) fn is_foreign(&self, topic: &str, partition: i32, offset: i64) -> bool {
-        let foreign = self.foreign.lock().unwrap();
-        foreign.contains(&(topic.to_owned(), partition, offset))
     }
 
     /// Where readers of all partitions end up.

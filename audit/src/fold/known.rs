@@ -15,8 +15,9 @@ pub struct Known {
     pub conflicts: BTreeMap<Place, String>,
 }
 
-/// What a client was told about a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a client was told about a command. Of the answers to several who sent the same, the
+/// smallest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Told {
     /// Accepted: it has exactly one outcome.
     Accepted,

@@ -34,6 +34,7 @@ use crate::dice::Dice;
 use crate::plan::Plan;
 use crate::ports::store::Backend;
 use crate::run::{self, Report};
+use crate::said;
 use crate::seeds;
 use crate::world::World;
 
@@ -338,7 +339,9 @@ impl Databases for Files {
             self.watch.rows(Side::Order)?,
             self.watch.rows(Side::Inventory)?,
         );
-        Ok(rows::all_rows(order, inventory))
+        let said = said::by(&self.watch.order, &self.watch.inventory);
+        let said = block(&self.watch.database, said)?;
+        Ok(rows::all_rows(order, inventory, said))
     }
 }
 

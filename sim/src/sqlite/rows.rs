@@ -15,6 +15,7 @@ use sqlx::sqlite::SqlitePool;
 
 use crate::check::{Change, Row};
 use crate::databases::Rows;
+use crate::said::Said;
 
 /// Rows by table and key.
 pub(super) type Tables = BTreeMap<(&'static str, String), Row>;
@@ -176,8 +177,11 @@ pub(super) fn changes(before: &Tables, after: &Tables) -> Vec<Change> {
 }
 
 /// Both services' rows, for the end of a run.
-pub(super) fn all_rows(order: Tables, inventory: Tables) -> Rows {
-    let mut rows = Rows::default();
+pub(super) fn all_rows(order: Tables, inventory: Tables, said: Said) -> Rows {
+    let mut rows = Rows {
+        said,
+        ..Rows::default()
+    };
     for ((_, key), row) in order.into_iter().chain(inventory) {
         match row {
             Row::Order(order) => drop(rows.orders.insert(key, *order)),
