@@ -85,7 +85,7 @@ fn show(report: &Report) {
 }
 
 /// What the runs met together.
-fn sums(reports: &[Report]) -> (Counts, check::Counts) {
+pub(crate) fn sums(reports: &[Report]) -> (Counts, check::Counts) {
     let (mut all, mut checked) = (Counts::default(), check::Counts::default());
     for report in reports {
         all.absorb(&report.counts);
@@ -117,6 +117,7 @@ pub(crate) fn told(reports: &[Report]) -> String {
 /// every change makes, or more.
 fn demand(counts: &Counts, checked: &check::Counts, runs: u64) {
     let mut missing = checked.missing(&STEPS);
+    missing.extend(never_met(counts).map(|name| format!("none: {name}")));
     for (name, number, least) in [
         ("orders", counts.orders, 40),
         ("crashes", counts.crashes, 3),
@@ -131,6 +132,19 @@ fn demand(counts: &Counts, checked: &check::Counts, runs: u64) {
     } else {
         assert!(missing.is_empty(), "{missing:#?}");
     }
+}
+
+/// What of the operators' work never happened.
+pub(crate) fn never_met(counts: &Counts) -> impl Iterator<Item = &'static str> {
+    let numbers = [
+        ("garbage under real keys", counts.poisons),
+        ("operators' actions", counts.actions),
+        ("messages replayed", counts.replayed),
+        ("messages discarded", counts.discarded),
+        ("operators' asks refused", counts.asks_refused),
+    ];
+    let never = numbers.into_iter().filter(|(_, number)| *number == 0);
+    never.map(|(name, _)| name)
 }
 
 #[test]

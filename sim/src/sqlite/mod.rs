@@ -398,4 +398,7 @@ fn seeds_over_sqlite() {
         );
     }
     assert!(failed.is_empty(), "{} seeds failed", failed.len());
+    if count >= SEEDS {
+        assert_eq!(seeds::never_met(&seeds::sums(&reports).0).next(), None);
+    }
 }
