@@ -68,3 +68,62 @@ fn offender(what: String, detail: &str) -> Offender {
         detail: detail.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contracts::order::OnShortage;
+
+    use super::*;
+    use crate::record::Topic;
+    use crate::testing::World;
+
+    /// Given a store that kept its promises, and what its clients were told.
+    fn given() -> (Snapshot, Receipts) {
+        let mut world = World::new(7);
+        world.receive("R1", "A", 10);
+        world.place("O1", &[("A", 3)], OnShortage::Backorder);
+        world.rest();
+        let mut snapshot = world.snapshot();
+        for record in snapshot.log.iter().flat_map(|partition| &partition.records) {
+            if let (Topic::OrderCommands, Body::Message { envelope, .. }) =
+                (record.place.topic, &record.body)
+            {
+                snapshot.claims.insert(envelope.id.clone(), Told::Accepted);
+            }
+        }
+        let receipt = ("R1".to_owned(), "A".to_owned(), 10);
+        (snapshot, Receipts::from([(receipt, Told::Accepted)]))
+    }
+
+    fn whose(snapshot: &Snapshot, receipts: &Receipts) -> Vec<String> {
+        let broken = broken(snapshot, receipts).into_iter();
+        broken.map(|offender| offender.what).collect()
+    }
+
+    #[test]
+    fn promises_that_were_kept_are_not_named() {
+        let (snapshot, receipts) = given();
+        assert_eq!(broken(&snapshot, &receipts), []);
+    }
+
+    #[test]
+    fn a_command_that_nobody_sent_is_named() {
+        let (mut snapshot, receipts) = given();
+        let ids: Vec<String> = snapshot.claims.drain().map(|(id, _)| id).collect();
+        let named = whose(&snapshot, &receipts);
+        assert_eq!(named, [format!("command {}", ids[0])]);
+    }
+
+    #[test]
+    fn a_receipt_must_be_there_if_it_was_accepted_and_must_not_if_it_was_refused() {
+        let (snapshot, mut receipts) = given();
+        let lost = ("R2".to_owned(), "A".to_owned(), 1);
+        receipts.insert(lost, Told::Accepted);
+        assert_eq!(whose(&snapshot, &receipts), ["receipt R2 of 1 A"]);
+        receipts.values_mut().for_each(|told| *told = Told::Refused);
+        assert_eq!(whose(&snapshot, &receipts), ["receipt R1 of 10 A"]);
+        receipts.values_mut().for_each(|told| *told = Told::Unknown);
+        assert!(whose(&snapshot, &receipts).is_empty());
+        assert_eq!(whose(&snapshot, &Receipts::new()), ["receipt R1 of 10 A"]);
+    }
+}

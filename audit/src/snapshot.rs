@@ -1,5 +1,7 @@
 //! A store that stands still, judged at once: for simulations and tests.
 
+use std::time::Duration;
+
 use inventory::domain::reservation::Reservation;
 use inventory::domain::stock::Stock;
 use messaging::clock::Timestamp;
@@ -7,7 +9,7 @@ use messaging::log::Bounds;
 use order::domain::Order;
 
 use crate::checkpoint::Checkpoints;
-use crate::fold::{Audit, Claims, ITEMS_MAX, Known};
+use crate::fold::{Audit, Claims, ITEMS_MAX, Known, MEMORY};
 use crate::record::{Record, Topic};
 use crate::report::Report;
 use crate::scope::Scope;
@@ -44,6 +46,8 @@ pub struct Snapshot {
     pub known: Known,
     /// What clients were told.
     pub claims: Claims,
+    /// How long at least the services remember the ids of commands; `None` for [`MEMORY`].
+    pub memory: Option<Duration>,
     /// The time, for the age of outbox rows.
     pub now: Timestamp,
 }
@@ -62,6 +66,7 @@ impl Snapshot {
         let mut audit = Audit::new(self.partitions, items_max);
         audit.know(self.known.clone());
         audit.claim(self.claims.clone());
+        audit.remember(self.memory.unwrap_or(MEMORY));
         for Partition {
             topic,
             partition,

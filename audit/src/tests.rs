@@ -1,16 +1,21 @@
 //! A store that kept its promises passes; whatever is broken in it is named.
 
-use contracts::order::OnShortage;
+use std::time::Duration;
+
+use contracts::order::{CancelOrder, OnShortage, OrderCommand};
+use contracts::source;
 use inventory::domain::reservation::Status as Reservation;
 use messaging::clock::Timestamp;
+use messaging::envelope::Envelope;
 use order::domain::Status;
 
-use crate::fold::Told;
-use crate::record::{Body, Topic};
+use crate::fold::{MEMORY, Told};
+use crate::record::{Body, Message, Topic};
 use crate::snapshot::Snapshot;
 use crate::testing::{World, assert_names};
 
 const SEEDS: u64 = 60;
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_store_that_kept_its_promises_is_a_proof_in_one_pass_or_many() {
@@ -74,7 +79,6 @@ fn lose(snapshot: &mut Snapshot, is_lost: impl Fn(&Body, Topic) -> bool) {
 
 /// Whether a record is `key`'s event of `version` in `topic`.
 fn is_event(body: &Body, key: &str, version: i64) -> bool {
-    use crate::record::Message;
     let Body::Message { message, .. } = body else {
         return false;
     };
@@ -135,6 +139,32 @@ fn f1_a_receipt_without_outcome_is_named() {
             .insert(partition.topic, partition.bounds.next);
     }
     assert_names(&snapshot.judge(), &["F1 receipt R2"]);
+}
+
+/// Given a cancellation that is sent again under its id `after`, with another reason.
+fn cancelled_again(after: Duration) -> Snapshot {
+    let mut world = given();
+    for (at, reason) in [(0, "first"), (after.as_millis(), "second")] {
+        let time = Timestamp(i64::try_from(at).unwrap());
+        let envelope = Envelope::command("C1".into(), "command", source::GATEWAY, "O1", time);
+        let (order_id, reason) = ("O1".to_owned(), reason.to_owned());
+        let cancel = OrderCommand::from(CancelOrder { order_id, reason });
+        world.append(Topic::OrderCommands, "O1", envelope, Message::Order(cancel));
+        world.rest();
+    }
+    world.snapshot()
+}
+
+#[test]
+fn f1_a_conflict_with_an_id_that_may_be_forgotten_may_be_recorded_or_not() {
+    for (after, must_be_recorded) in [(MEMORY - SECOND, true), (MEMORY, false)] {
+        let mut snapshot = cancelled_again(after);
+        assert!(snapshot.judge().is_proof(), "{:#?}", snapshot.judge());
+        snapshot.known.conflicts.clear();
+        let report = snapshot.judge();
+        assert_eq!(report.names("F1", "order O1"), must_be_recorded);
+        assert_eq!(report.is_proof(), !must_be_recorded, "{report:#?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! All that the topics say of one order, and both rows.
 
+use std::time::Duration;
+
 use messaging::clock::Timestamp;
 use messaging::envelope::Envelope;
 
@@ -155,6 +157,14 @@ impl Story {
     }
 }
 
+/// A command that repeats the id of an earlier one with other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Conflict {
+    pub(super) offset: i64,
+    /// Whether the service must have noticed: it does not remember every id for ever.
+    pub(super) is_sure: bool,
+}
+
 /// What a command's occurrence was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -173,8 +183,8 @@ pub(super) struct History {
     pub(super) order: Story,
     /// Inventory's events.
     pub(super) reservation: Story,
-    /// Offsets of commands that must have been recorded as conflicts.
-    pub(super) conflicts: Vec<i64>,
+    /// Commands that must have been recorded as conflicts, or may have been.
+    pub(super) conflicts: Vec<Conflict>,
     /// Records that nobody can decide.
     pub(super) undecidable: Vec<(Topic, i64, String)>,
     pub(super) faults: Vec<Fault>,
@@ -196,16 +206,26 @@ impl History {
     }
 
     /// Takes a command in, deduplicated as Order does: placements by the order, the others by id.
-    pub(super) fn ask(&mut self, step: Step) -> Asked {
+    /// Ids are remembered for as long as the commands lie within `memory`. After that one that
+    /// comes again may have taken the place of the first in the inbox.
+    pub(super) fn ask(&mut self, step: Step, memory: Duration) -> Asked {
         let known = self
             .steps
             .iter()
             .find(|known| known.is_like(&step) && (known.is_place() || known.id == step.id));
         match known {
-            Some(known) if known.content == step.content => Asked::Again,
-            Some(_) => {
-                self.conflicts.push(step.offset);
-                Asked::Conflict
+            Some(known) => {
+                let is_sure = known.is_place() || step.time.since(known.time) < memory;
+                let differs = known.content != step.content;
+                let offset = step.offset;
+                if differs || !is_sure {
+                    self.conflicts.push(Conflict { offset, is_sure });
+                }
+                if differs {
+                    Asked::Conflict
+                } else {
+                    Asked::Again
+                }
             }
             None => {
                 if self.steps.is_empty() {

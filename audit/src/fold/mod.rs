@@ -31,10 +31,12 @@ mod reservation;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use ::inventory::domain::reservation::Reservation;
 use ::inventory::domain::stock::Stock;
 use messaging::clock::Timestamp;
+use messaging::limits::{INBOX_HORIZON, TOPIC_RETENTION};
 use messaging::log::Bounds;
 use messaging::partitioner::partition_of;
 
@@ -56,6 +58,9 @@ use crate::scope::Scope;
 /// Items (orders, receipts, commands, events) that an audit holds at one time: about 300 MB (206
 /// bytes each, measured; some 7 of them are one order).
 pub const ITEMS_MAX: usize = 1_500_000;
+/// How far apart two commands may lie so that whoever decided the second certainly still remembered
+/// the first: a consumer can be behind by as much as the topics keep.
+pub const MEMORY: Duration = INBOX_HORIZON.saturating_sub(TOPIC_RETENTION);
 
 /// A scope holds more than the limit: begin it again as its two halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +77,7 @@ pub struct Audit {
     items_max: usize,
     known: Known,
     claims: Claims,
+    memory: Duration,
     /// How often each claimed command was seen.
     claimed: HashMap<String, u64>,
     extents: BTreeMap<Partition, Extent>,
@@ -97,6 +103,7 @@ impl Audit {
             items_max,
             known: Known::default(),
             claims: Claims::new(),
+            memory: MEMORY,
             claimed: HashMap::new(),
             extents: BTreeMap::new(),
             products: Products::default(),
@@ -118,6 +125,11 @@ impl Audit {
     /// What clients were told of their commands.
     pub fn claim(&mut self, claims: Claims) {
         self.claims = claims;
+    }
+
+    /// How long at least the services remember the ids of commands, if not for [`MEMORY`].
+    pub fn remember(&mut self, memory: Duration) {
+        self.memory = memory;
     }
 
     /// Where a partition begins and ends now.
@@ -180,6 +192,7 @@ impl Audit {
             record,
             extent: *extent,
             known: &self.known,
+            memory: self.memory,
         };
         self.pass.record(&told);
         self.check()

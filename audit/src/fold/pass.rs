@@ -1,6 +1,7 @@
 //! One pass over the topics: what they say of the ids of one scope.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use contracts::inventory::{ReceiveStock, ReservationEvent, StockEvent};
 use contracts::order::{OrderCommand, OrderEvent};
@@ -42,6 +43,8 @@ pub(super) struct Told<'r> {
     pub(super) record: &'r Record,
     pub(super) extent: Extent,
     pub(super) known: &'r Known,
+    /// How long at least the services remember the ids of commands.
+    pub(super) memory: Duration,
 }
 
 impl Told<'_> {
@@ -147,7 +150,7 @@ impl Pass {
             OrderCommand::Complete(complete) => complete.validate(),
         };
         if violations.is_empty() {
-            match history.ask(Step::of(command, envelope, offset)) {
+            match history.ask(Step::of(command, envelope, offset), told.memory) {
                 Asked::New => self.items += 1,
                 Asked::Again => self.counts.duplicates += 1,
                 Asked::Conflict => {

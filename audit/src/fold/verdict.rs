@@ -152,14 +152,14 @@ impl Bench<'_> {
     }
 
     fn conflicts(&mut self, history: &History, found: &mut Vec<(&'static str, String)>) {
-        for offset in &history.conflicts {
+        for conflict in &history.conflicts {
             let place = Place {
                 topic: Topic::OrderCommands,
                 partition: history.partition,
-                offset: *offset,
+                offset: conflict.offset,
             };
             self.explained.insert(place);
-            if !self.known.conflicts.contains_key(&place) {
+            if conflict.is_sure && !self.known.conflicts.contains_key(&place) {
                 found.push((
                     "F1",
                     format!(

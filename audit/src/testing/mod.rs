@@ -1,6 +1,7 @@
 //! A store in memory that keeps its promises: the contexts' own rules over vectors, every
 //! interleaving drawn from a seed. Tests break one thing of it at a time.
 
+use std::collections::hash_map;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use contracts::inventory::ReceiveStock;
@@ -283,10 +284,14 @@ impl World {
             _ => None,
         };
         if let Some((kind, content)) = inbox {
-            let known = self.inbox.insert((kind, envelope.id.clone()), content);
-            if known.is_some() {
+            let known = self.inbox.entry((kind, envelope.id.clone()));
+            if let hash_map::Entry::Occupied(known) = known {
+                if *known.get() != content {
+                    self.conflicts.insert(place, order_id);
+                }
                 return;
             }
+            known.or_insert(content);
         }
         let entry = self.orders.remove(&order_id).unwrap_or_default();
         let seen = entry.recognise(&message);

@@ -1,8 +1,7 @@
 //! What must hold of a store that has settled, beyond what the audit proves.
 
-use std::collections::{BTreeMap, HashSet};
-
-use audit::record::{Body, Message};
+use audit::fold::Told;
+use audit::promises::{self, Receipts};
 use audit::snapshot::Snapshot;
 
 use crate::client::{Answer, What};
@@ -18,62 +17,31 @@ pub(crate) type Broken = Vec<String>;
 /// F1, as far as the audit cannot know it: receipts, whose messages get their ids from the gateway;
 /// commands that nobody sent; clients who were told that an order stands with other content.
 pub(crate) fn promises(snapshot: &Snapshot, history: &History) -> Broken {
-    let (mut ids, mut receipts) = (HashSet::new(), HashSet::new());
-    let records = snapshot.log.iter().flat_map(|partition| &partition.records);
-    for record in records {
-        match &record.body {
-            Body::Message { envelope, message } => match message {
-                Message::Order(_) => {
-                    ids.insert(envelope.id.as_str());
-                }
-                Message::Receive(receipt) => {
-                    receipts.insert((receipt.receipt_id.as_str(), receipt.quantity));
-                }
-                _ => {}
-            },
-            Body::Unreadable { .. } => {}
-        }
-    }
-    let asked: HashSet<_> = history
-        .sent
-        .iter()
-        .map(|sent| sent.request_id.as_str())
-        .collect();
-    let mut broken: Broken = ids
-        .difference(&asked)
-        .map(|id| format!("F1: nobody sent the command {id}"))
-        .collect();
     // Clients repeat receipts, and a repetition looks like the first: the best answer counts.
-    let mut received: BTreeMap<(&str, i32), Answer> = BTreeMap::new();
+    let mut receipts = Receipts::new();
     for sent in &history.sent {
         if let What::Receive(receipt) = &sent.what {
-            let key = (receipt.receipt_id.as_str(), receipt.quantity);
-            let answer = received.entry(key).or_insert(Answer::Fail);
-            *answer = sent.answer.max(*answer);
+            let ids = (receipt.receipt_id.clone(), receipt.product_id.clone());
+            let told = told(sent.answer);
+            let known = receipts.entry((ids.0, ids.1, receipt.quantity));
+            let known = known.or_insert(told);
+            *known = told.min(*known);
         }
     }
-    for (receipt, answer) in &received {
-        match answer {
-            Answer::Ok | Answer::Conflict if !receipts.contains(receipt) => {
-                broken.push(format!(
-                    "F1: {receipt:?} was accepted and is not in the log"
-                ));
-            }
-            Answer::Fail if receipts.contains(receipt) => {
-                broken.push(format!(
-                    "F1: {receipt:?} was not accepted and is in the log"
-                ));
-            }
-            _ => {}
-        }
-    }
-    for receipt in receipts {
-        if !received.contains_key(&receipt) {
-            broken.push(format!("F1: nobody sent the receipt {receipt:?}"));
-        }
-    }
-    broken.extend(false_conflicts(snapshot, history));
+    let broken = promises::broken(snapshot, &receipts).into_iter();
     broken
+        .map(|offender| offender.to_string())
+        .chain(false_conflicts(snapshot, history))
+        .collect()
+}
+
+/// What an answer tells of a command, in the words of the audit.
+pub(crate) fn told(answer: Answer) -> Told {
+    match answer {
+        Answer::Ok | Answer::Conflict => Told::Accepted,
+        Answer::Unknown => Told::Unknown,
+        Answer::Fail => Told::Refused,
+    }
 }
 
 /// Orders that stand as their clients asked, although one was told that they do not.

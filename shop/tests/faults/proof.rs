@@ -1,13 +1,14 @@
 //! The store as a whole, judged by the same rules as the simulator's and `shop audit`'s.
 
 use audit::checkpoint::Checkpoints;
-use audit::fold::{Claims, Known, Told};
+use audit::fold::{Claims, Known};
 use audit::record::{Record, Topic};
 use audit::report::Report;
 use audit::snapshot::{Partition, Snapshot};
 use messaging::log::Log;
 
-use crate::client::{Answer, What};
+use crate::check;
+use crate::client::What;
 use crate::database::Database;
 use crate::load::History;
 use crate::process::Role;
@@ -72,11 +73,7 @@ fn claims(history: &History) -> Claims {
     commands
         .filter(|sent| !matches!(sent.what, What::Receive(_)))
         .map(|sent| {
-            let told = match sent.answer {
-                Answer::Ok | Answer::Conflict => Told::Accepted,
-                Answer::Unknown => Told::Unknown,
-                Answer::Fail => Told::Refused,
-            };
+            let told = check::told(sent.answer);
             (sent.request_id.clone(), told)
         })
         .collect()
