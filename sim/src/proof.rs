@@ -10,6 +10,7 @@ use audit::record::{Body, Message, Record, Topic};
 use audit::report::Report;
 use audit::snapshot::{Partition, Snapshot};
 use messaging::log::{Consumed, Log, ReadLimit};
+use messaging::mutant::{self, Layer};
 
 use crate::check::Violation;
 use crate::client::Sent;
@@ -44,6 +45,7 @@ impl Case {
                 checkpoints: rows.said.checkpoints.clone(),
                 known: rows.said.known.clone(),
                 claims: Claims::new(),
+                memory: mutant::without(Layer::InboxHorizon).then_some(Duration::ZERO),
                 now: world.now(),
             },
             receipts: Receipts::new(),
@@ -122,7 +124,7 @@ fn settled(report: &Report) -> Result<(), Violation> {
     match report.unsettled.first_key_value() {
         None => Ok(()),
         Some((why, what)) => Err(Violation {
-            invariant: "F3",
+            invariant: if why.contains("outbox") { "F2" } else { "F3" },
             detail: format!("the audit cannot judge: {why}: {:?}", what.examples),
         }),
     }
@@ -168,3 +170,6 @@ async fn read(world: &World, topic: Topic, partition: i32, first: i64) -> Vec<Co
     let batch = world.log.read(topic.name(), partition, first, limit).await;
     batch.expect("the log answers").records
 }
+
+#[cfg(test)]
+mod tests;

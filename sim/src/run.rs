@@ -96,48 +96,76 @@ async fn story<D: Databases>(
     databases: &Arc<D>,
 ) -> Result<(), Violation> {
     let fleet = Fleet::start(world, plan, databases);
-    let mut clients = clients(world, &fleet, plan);
+    let rest = come_to_rest(world, &fleet, plan, databases).await?;
+    proof::check(world, &rest.sent, &rest.rows).await?;
+    recover_again(world, &fleet, databases, plan.recoveries, &rest.rows).await?;
+    match rest.operators {
+        Some(operators) => operators.leave().await,
+        None => Ok(()),
+    }
+}
+
+/// A run at rest: what clients were told, and what the services hold.
+pub(crate) struct Rest {
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) rows: Rows,
+    operators: Option<Arc<Operators>>,
+}
+
+/// Lets everything happen and end.
+pub(crate) async fn come_to_rest<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    plan: &Plan,
+    databases: &Arc<D>,
+) -> Result<Rest, Violation> {
+    let clients = clients(world, fleet, plan);
     let operators = match &plan.shift {
-        Some(shift) => Some(
-            Operators::hire(world, shift, &**databases)
-                .await
-                .map_err(fatal)?,
-        ),
+        Some(shift) => {
+            let hired = Operators::hire(world, shift, &**databases).await;
+            Some(hired.map_err(fatal)?)
+        }
         None => None,
     };
-    let begun = operators.iter().zip(&plan.shift);
-    let acts: Vec<_> = begun
+    let acts = operators.iter().zip(&plan.shift);
+    let acts: Vec<_> = acts
         .map(|(operators, shift)| operators.begin(shift))
         .collect();
-    events::happen(world, &fleet, plan).await;
-    events::heal(world, &fleet).await;
-    let mut sent = Vec::new();
-    while let Some(done) = clients.join_next().await {
-        sent.push(done.unwrap());
-    }
+    events::happen(world, fleet, plan).await;
+    events::heal(world, fleet).await;
+    let sent = clients.join_all().await;
     for acts in acts {
         acts.join_all().await;
     }
-    let healed = Instant::now();
-    let mut rows = settle(world, &fleet, databases).await?;
-    let took = healed.elapsed();
-    world.count(|counts| counts.settle = took);
-    world
-        .trace
-        .note("world", format_args!("SETTLED after {took:?}"));
+    let mut rows = settle_timed(world, fleet, databases).await?;
     if let Some(operators) = &operators {
-        rows = cleared(world, &fleet, databases, operators, rows).await?;
+        rows = cleared(world, fleet, databases, operators, rows).await?;
         operators.leave().await?;
         operators.count();
     }
     world.checker.settled();
     world.look();
-    proof::check(world, &sent, &rows).await?;
-    recover_again(world, &fleet, databases, plan.recoveries, &rows).await?;
-    match operators {
-        Some(operators) => operators.leave().await,
-        None => Ok(()),
-    }
+    Ok(Rest {
+        sent,
+        rows,
+        operators,
+    })
+}
+
+/// As [`settle`], and notes how long it took.
+async fn settle_timed<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    databases: &Arc<D>,
+) -> Result<Rows, Violation> {
+    let healed = Instant::now();
+    let rows = settle(world, fleet, databases).await?;
+    let took = healed.elapsed();
+    world.count(|counts| counts.settle = took);
+    world
+        .trace
+        .note("world", format_args!("SETTLED after {took:?}"));
+    Ok(rows)
 }
 
 /// Lets the operators clear up until nothing is parked and everything is at rest again.
