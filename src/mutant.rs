@@ -38,6 +38,8 @@ pub enum Mutant {
     ReleaseWakesNobody,
     /// The record before the cursor is not compared with the one that was read.
     NoTailCheck,
+    /// The database is not compared with the events that its service has published.
+    NoDatabaseCheck,
     /// The log acknowledges what it has not yet made durable.
     NoFsync,
     /// A message is applied at once though an earlier one of its aggregate is parked.
@@ -50,7 +52,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every variant.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoDeduplication,
         Self::NothingLasts,
         Self::NoVersionCheck,
@@ -65,6 +67,7 @@ impl Mutant {
         Self::BackordersOutOfOrder,
         Self::ReleaseWakesNobody,
         Self::NoTailCheck,
+        Self::NoDatabaseCheck,
         Self::NoFsync,
         Self::BypassParked,
         Self::ReplayedStayParked,

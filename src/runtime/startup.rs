@@ -1,4 +1,5 @@
-//! Before the first shard: schemas bound, topics there, partitions agreed.
+//! Before the first shard: topics there, partitions agreed, the database as new as its own events,
+//! schemas bound.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +9,14 @@ use crate::limits::BACKOFF;
 use crate::log;
 use crate::message::Writer;
 use crate::registry;
+use crate::runtime::takeover::check_database;
 use crate::runtime::{Error, Options, Ports};
 use crate::store::{self, Store};
 
 /// The health part of start-up.
 const PART: &str = "start";
 
-/// Binds schemas, creates output topics, waits for input topics, checks partitions.
+/// Creates output topics, waits for input topics, checks partitions and the database, binds schemas.
 pub(crate) async fn prepare<C: Context, S: Store<C>>(
     context: &C,
     store: &S,
@@ -72,6 +74,7 @@ async fn attempt<C: Context, S: Store<C>>(
         }
     }
     check_topics(context, ports, options.partitions).await?;
+    check_database(context, store, ports, options.partitions).await?;
     Ok(Writer::bind(&*ports.registry, context.writes(), options.binding).await?)
 }
 

@@ -1,6 +1,6 @@
 //! A shard's new owner checks the log against the database before it reads or writes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,18 +93,8 @@ pub(crate) async fn check_published<C: Context, S: Store<C>>(
     shard: ShardId,
     acknowledged: &[Acknowledged],
 ) -> Result<(), Error> {
-    let mut topics: Vec<&str> = context
-        .writes()
-        .iter()
-        .map(|registration| registration.topic)
-        .collect();
-    topics.sort_unstable();
-    topics.dedup();
-    for topic in topics {
-        let last = acknowledged
-            .iter()
-            .find(|acknowledged| acknowledged.topic == topic)
-            .map_or(-1, |acknowledged| acknowledged.last_offset);
+    for topic in outputs(context) {
+        let last = last_of(acknowledged, topic);
         let bounds = ports.log.bounds(topic, shard.0).await?;
         if last >= bounds.next {
             return Err(Error::LogBehind {
@@ -113,25 +103,80 @@ pub(crate) async fn check_published<C: Context, S: Store<C>>(
                 detail: format!("ends at {}, {last} was acknowledged", bounds.next),
             });
         }
-        let mut next = (last + 1).max(bounds.first);
-        while next < bounds.next {
-            let batch = ports.log.read(topic, shard.0, next, AT_ONCE).await?;
-            let Some(end) = batch.records.last().map(|record| record.offset + 1) else {
-                break;
-            };
-            let own = own_events(context, &batch.records);
-            let not_pending = not_pending(store, shard, own).await?;
-            let behind = first_new(context, ports, (topic, shard), not_pending, last).await?;
-            if let Some((offset, id)) = behind {
-                return Err(Error::DatabaseBehind {
-                    topic: topic.to_owned(),
-                    partition: shard.0,
-                    offset,
-                    id,
-                });
-            }
-            next = end;
+        check_known(context, store, ports, (topic, shard), last).await?;
+    }
+    Ok(())
+}
+
+/// Checks that the log holds no event of this service, in any partition, that its database has not
+/// written. Needs no ownership: owners may be publishing meanwhile.
+///
+/// A database that is behind in one partition is an older copy in all of them. Were shards that
+/// have said nothing since to go on, they would publish what follows from the past of the others,
+/// and then no copy would be as new as the log: not the newest one either, which lacks just that.
+///
+/// # Errors
+/// [`Error::DatabaseBehind`], or a log or store that could not be asked.
+pub(crate) async fn check_database<C: Context, S: Store<C>>(
+    context: &C,
+    store: &S,
+    ports: &Ports,
+    partitions: i32,
+) -> Result<(), Error> {
+    for shard in (0..partitions).map(ShardId) {
+        let acknowledged = store.acknowledged(shard.0).await?;
+        for topic in outputs(context) {
+            let last = last_of(&acknowledged, topic);
+            check_known(context, store, ports, (topic, shard), last).await?;
         }
+    }
+    Ok(())
+}
+
+/// The topics that the context writes, each once.
+fn outputs<C: Context>(context: &C) -> BTreeSet<&'static str> {
+    let writes = context.writes().iter();
+    writes.map(|registration| registration.topic).collect()
+}
+
+/// The last offset of `topic` that was acknowledged; -1 if none was.
+fn last_of(acknowledged: &[Acknowledged], topic: &str) -> i64 {
+    let mut found = acknowledged.iter();
+    let found = found.find(|acknowledged| acknowledged.topic == topic);
+    found.map_or(-1, |acknowledged| acknowledged.last_offset)
+}
+
+/// Checks that every event of this service beyond `last`, which was acknowledged, is one that the
+/// database has written.
+async fn check_known<C: Context, S: Store<C>>(
+    context: &C,
+    store: &S,
+    ports: &Ports,
+    (topic, shard): (&str, ShardId),
+    last: i64,
+) -> Result<(), Error> {
+    if mutant::on(Mutant::NoDatabaseCheck) {
+        return Ok(());
+    }
+    let bounds = ports.log.bounds(topic, shard.0).await?;
+    let mut next = (last + 1).max(bounds.first);
+    while next < bounds.next {
+        let batch = ports.log.read(topic, shard.0, next, AT_ONCE).await?;
+        let Some(end) = batch.records.last().map(|record| record.offset + 1) else {
+            break;
+        };
+        let own = own_events(context, &batch.records);
+        let not_pending = not_pending(store, shard, own).await?;
+        let behind = first_new(context, store, ports, (topic, shard), not_pending).await?;
+        if let Some((offset, id)) = behind {
+            return Err(Error::DatabaseBehind {
+                topic: topic.to_owned(),
+                partition: shard.0,
+                offset,
+                id,
+            });
+        }
+        next = end;
     }
     Ok(())
 }
@@ -176,22 +221,26 @@ async fn not_pending<C: Context, S: Store<C>>(
         .collect())
 }
 
-/// The first of `events` that does not stand in the log up to `last`, the last offset acknowledged.
+/// The first of `events` that does not stand in the log up to the last offset acknowledged.
+///
+/// That offset is asked for after the outbox: a row that its owner has deleted since the log was
+/// read, its acknowledgement covers.
 ///
 /// An append whose answer was lost, or one of an owner that was paused, may land long after the
 /// same rows were appended again, acknowledged and deleted. Such a repetition says nothing about
 /// the database; only an event that was never acknowledged does. Looking back takes as long as the
 /// partition is large, but it happens only after such a repetition.
-async fn first_new<C: Context>(
+async fn first_new<C: Context, S: Store<C>>(
     context: &C,
+    store: &S,
     ports: &Ports,
     (topic, shard): (&str, ShardId),
     mut events: Vec<(i64, String)>,
-    last: i64,
 ) -> Result<Option<(i64, String)>, Error> {
     if events.is_empty() {
         return Ok(None);
     }
+    let last = last_of(&store.acknowledged(shard.0).await?, topic);
     let mut next = ports.log.bounds(topic, shard.0).await?.first;
     while next <= last && !events.is_empty() {
         let batch = ports.log.read(topic, shard.0, next, AT_ONCE).await?;

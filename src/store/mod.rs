@@ -242,6 +242,13 @@ pub trait Store<C: Context>: Send + Sync + 'static {
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<OutboxRow>, Error>> + Send;
 
+    /// Acknowledged positions of `partition`. What it says is committed, like what `outbox` says: a
+    /// row that `outbox` no longer shows is covered by it, whoever asks, if it is asked later.
+    fn acknowledged(
+        &self,
+        partition: i32,
+    ) -> impl Future<Output = Result<Vec<Acknowledged>, Error>> + Send;
+
     /// Actions asked of the shard's owner and not yet done, oldest first, at most
     /// [`crate::limits::ACTIONS_PER_LOOK`].
     ///

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::contract::counter::{Add, Counter, Counters};
 use messaging::store::{
-    Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow,
-    ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
+    Acknowledged, Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey,
+    OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
 };
 
 /// What goes wrong with the commit of a turn that writes.
@@ -97,6 +97,10 @@ impl<S: Store<Counter>> Store<Counter> for Faulty<S> {
         bytes_max: usize,
     ) -> Result<Vec<OutboxRow>, Error> {
         self.inner.outbox(partition, from, bytes_max).await
+    }
+
+    async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {
+        self.inner.acknowledged(partition).await
     }
 
     async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {

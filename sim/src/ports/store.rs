@@ -7,8 +7,8 @@ use std::time::Duration;
 use messaging::context::Context;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::{
-    Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow,
-    ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
+    Acknowledged, Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey,
+    OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
 };
 use tokio::time::Instant;
 
@@ -188,6 +188,12 @@ impl<C: Context, S: Backend<C>> Store<C> for SimStore<S> {
         let rate = self.process.world.weather().store_statement_fails;
         self.statement("store.outbox", rate).await?;
         self.inner.outbox(partition, from, bytes_max).await
+    }
+
+    async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {
+        let rate = self.process.world.weather().store_statement_fails;
+        self.statement("store.acknowledged", rate).await?;
+        self.inner.acknowledged(partition).await
     }
 
     async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {

@@ -18,8 +18,8 @@ use messaging::context::Context;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::sqlite::{SqliteStore, SqliteTurn};
 use messaging::store::{
-    Action, AggregateKey, Checkpoint, Claimed, Cursor, Effects, Error, InboxKey, Operations,
-    OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Tables, Target, Turn,
+    Acknowledged, Action, AggregateKey, Checkpoint, Claimed, Cursor, Effects, Error, InboxKey,
+    Operations, OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Tables, Target, Turn,
 };
 use order::context::OrderContext;
 use order::store::sqlite::OrderTables;
@@ -122,6 +122,10 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for Blocking<T> {
         bytes_max: usize,
     ) -> Result<Vec<OutboxRow>, Error> {
         self.block(Store::<C>::outbox(&self.inner, partition, from, bytes_max))
+    }
+
+    async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {
+        self.block(Store::<C>::acknowledged(&self.inner, partition))
     }
 
     async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {

@@ -120,12 +120,14 @@ pub async fn published_rows_leave_and_their_position_stays(store: &impl Store<Co
     commit(store, SHARD, published(1, 10)).await;
     assert_eq!(store.outbox(0, Sequence(0), 1_000).await.unwrap(), []);
     let claimed = store.claim(SHARD, Epoch(2)).await.unwrap();
-    let acknowledged = Acknowledged {
+    let acknowledged = [Acknowledged {
         topic: EVENTS.to_owned(),
         last_offset: 12,
-    };
-    assert_eq!(claimed.acknowledged, [acknowledged]);
+    }];
+    assert_eq!(claimed.acknowledged, acknowledged);
+    assert_eq!(store.acknowledged(0).await.unwrap(), acknowledged);
     // Another shard's partition has nothing of it.
+    assert_eq!(store.acknowledged(1).await.unwrap(), []);
     let other = store.claim(OTHER, FIRST).await.unwrap();
     assert_eq!(other, Claimed::default());
 

@@ -48,19 +48,21 @@ impl Library {
             return refuse(ErrorKind::Fenced, "claim", detail);
         }
         self.epochs.insert(shard, epoch);
-        let acknowledged = self
-            .acknowledged
-            .range((shard.0, String::new())..)
-            .take_while(|((partition, _), _)| *partition == shard.0)
+        Ok(Claimed {
+            cursors: self.cursors(shard),
+            acknowledged: self.acknowledged(shard.0),
+        })
+    }
+
+    pub(super) fn acknowledged(&self, partition: i32) -> Vec<Acknowledged> {
+        self.acknowledged
+            .range((partition, String::new())..)
+            .take_while(|((owner, _), _)| *owner == partition)
             .map(|((_, topic), last_offset)| Acknowledged {
                 topic: topic.clone(),
                 last_offset: *last_offset,
             })
-            .collect();
-        Ok(Claimed {
-            cursors: self.cursors(shard),
-            acknowledged,
-        })
+            .collect()
     }
 
     pub(super) fn prove(&self, shard: ShardId, epoch: Epoch) -> Result<(), Error> {

@@ -9,8 +9,8 @@
 use std::sync::{Arc, MutexGuard};
 
 use super::{
-    Action, Claimed, Conflict, Error, ErrorKind, OutboxRow, Parked, ParkedLevel, ParkedRow,
-    Sequence, Store, Tables, Target,
+    Acknowledged, Action, Claimed, Conflict, Error, ErrorKind, OutboxRow, Parked, ParkedLevel,
+    ParkedRow, Sequence, Store, Tables, Target,
 };
 use crate::context::Context;
 use crate::shard::{Epoch, ShardId};
@@ -169,6 +169,10 @@ impl<C: Context, T: Tables<C, Tx>> Store<C> for MemoryStore<T> {
     ) -> Result<Vec<OutboxRow>, Error> {
         let state = self.look().await;
         Ok(state.library.outbox(partition, from, bytes_max))
+    }
+
+    async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {
+        Ok(self.look().await.library.acknowledged(partition))
     }
 
     async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Row, Sqlite, SqliteConnection, SqliteExecutor, Transaction};
 
 use super::{
     Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, ParkedLevel,
@@ -171,7 +171,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         }
         let claimed = Claimed {
             cursors: owned(&mut write.tx, shard, epoch, OPERATION).await?,
-            acknowledged: acknowledged(&mut write.tx, shard, OPERATION).await?,
+            acknowledged: acknowledged(&mut *write.tx, shard.0, OPERATION).await?,
         };
         write.commit(OPERATION).await?;
         Ok(claimed)
@@ -218,6 +218,10 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
             });
         }
         Ok(rows)
+    }
+
+    async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {
+        acknowledged(&self.reader, partition, "acknowledged").await
     }
 
     async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {
@@ -283,15 +287,15 @@ async fn owned(
 }
 
 async fn acknowledged(
-    tx: &mut SqliteConnection,
-    shard: ShardId,
+    executor: impl SqliteExecutor<'_>,
+    partition: i32,
     operation: &'static str,
 ) -> Result<Vec<Acknowledged>, Error> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT topic, last_offset FROM acknowledged WHERE partition = $1 ORDER BY topic",
     )
-    .bind(shard.0)
-    .fetch_all(tx)
+    .bind(partition)
+    .fetch_all(executor)
     .await
     .map_err(|source| error(operation, source))?;
     Ok(rows
