@@ -91,6 +91,12 @@ async fn holders_in_memory_share_the_shards() {
 }
 
 #[tokio::test]
+async fn every_free_shard_has_its_turn_in_memory() {
+    let (first, _) = memory_lease();
+    contract::every_free_shard_has_its_turn(&first, &first.another()).await;
+}
+
+#[tokio::test]
 async fn a_silent_holders_shards_are_taken_over_after_the_lease_time() {
     let (first, hands) = memory_lease();
     let second = first.another();

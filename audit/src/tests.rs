@@ -175,6 +175,9 @@ fn f1_a_conflict_that_nobody_recorded_is_named_and_so_is_one_that_is_none() {
     world.rest();
     let mut snapshot = world.snapshot();
     assert!(snapshot.judge().is_proof());
+    let mut replayed = snapshot.clone();
+    replayed.known.set_aside = snapshot.known.conflicts.keys().copied().collect();
+    assert!(replayed.judge().is_proof());
     let recorded = std::mem::take(&mut snapshot.known.conflicts);
     assert!(recorded.len() >= 2);
     assert_names(&snapshot.judge(), &["F1 order O1", "F1 receipt R1"]);

@@ -133,7 +133,7 @@ fn down(world: &Arc<World>, for_: Duration, later: &mut JoinSet<()>) {
     });
 }
 
-async fn exists(world: &World, topic: &str) -> bool {
+pub(crate) async fn exists(world: &World, topic: &str) -> bool {
     matches!(world.log.partitions(topic).await, Ok(Some(_)))
 }
 

@@ -1,5 +1,6 @@
 //! All programs of a run: two instances of each service, the gateways, their leases.
 
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub(crate) struct Fleet {
 #[derive(Default)]
 pub(crate) struct Told {
     healths: Mutex<Vec<(Arc<Process>, Health)>>,
-    refusals: Mutex<Vec<(String, Error)>>,
+    refusals: Mutex<Vec<(Arc<Process>, Error)>>,
 }
 
 impl Fleet {
@@ -128,6 +129,17 @@ impl Fleet {
         })
     }
 
+    /// The programs of one service.
+    pub(crate) fn of(&self, side: Side) -> impl Iterator<Item = &Arc<Slot>> {
+        let name = match side {
+            Side::Order => "order-",
+            Side::Inventory => "inventory-",
+        };
+        self.slots
+            .iter()
+            .filter(move |slot| slot.name.starts_with(name))
+    }
+
     /// Every process that is alive.
     pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
         self.slots
@@ -194,31 +206,70 @@ impl Told {
         healths.push((Arc::clone(process), health));
     }
 
-    fn refuse(&self, process: &Process, error: Error) {
+    fn refuse(&self, process: &Arc<Process>, error: Error) {
         let mut refusals = self.refusals.lock().unwrap();
-        refusals.push((process.name.clone(), error));
+        refusals.push((Arc::clone(process), error));
     }
 
     /// Takes why programs ended by themselves.
-    pub(crate) fn refusals(&self) -> Vec<(String, Error)> {
+    pub(crate) fn refusals(&self) -> Vec<(Arc<Process>, Error)> {
         std::mem::take(&mut *self.refusals.lock().unwrap())
     }
 
     /// Parts that wait for a person, of programs that are alive.
-    pub(crate) fn stopped(&self) -> Vec<String> {
+    pub(crate) fn stopped(&self) -> Vec<Stopped> {
+        let stopped = |(process, part, condition)| match condition {
+            Condition::Stopped { reason } => Some(Stopped {
+                process,
+                part,
+                reason,
+            }),
+            _ => None,
+        };
+        self.parts().into_iter().filter_map(stopped).collect()
+    }
+
+    /// Shards that a program holds and does not work on, until a person acts.
+    pub(crate) fn stopped_shards(&self) -> Vec<(Side, i32)> {
+        let shard = |stopped: Stopped| {
+            let mut words = stopped.part.split(' ');
+            let number = words.nth(1).filter(|_| stopped.part.starts_with("shard "));
+            Some((stopped.process.side()?, number?.parse().ok()?))
+        };
+        self.stopped().into_iter().filter_map(shard).collect()
+    }
+
+    /// Whether a program that is alive works on a shard.
+    pub(crate) fn works_on(&self, side: Side, shard: i32) -> bool {
+        let name = format!("shard {shard} turn");
+        self.parts().iter().any(|(process, part, condition)| {
+            let works = !matches!(condition, Condition::Stopped { .. });
+            process.side() == Some(side) && *part == name && works
+        })
+    }
+
+    /// All parts of the programs that are alive.
+    fn parts(&self) -> Vec<(Arc<Process>, String, Condition)> {
         let healths = self.healths.lock().unwrap();
         let alive = healths.iter().filter(|(process, _)| process.is_alive());
-        alive
-            .flat_map(|(process, health)| {
-                let stopped = |(part, condition)| match condition {
-                    Condition::Stopped { reason } => {
-                        Some(format!("{} {part}: {reason}", process.name))
-                    }
-                    _ => None,
-                };
-                health.report().into_iter().filter_map(stopped)
-            })
-            .collect()
+        let parts = alive.flat_map(|(process, health)| {
+            let parts = health.report().into_iter();
+            parts.map(|(part, condition)| (Arc::clone(process), part, condition))
+        });
+        parts.collect()
+    }
+}
+
+/// A part of a program that waits for a person.
+pub(crate) struct Stopped {
+    pub(crate) process: Arc<Process>,
+    pub(crate) part: String,
+    pub(crate) reason: String,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.process.name, self.part, self.reason)
     }
 }
 

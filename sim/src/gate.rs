@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use messaging::mutant::{self, Layer, Mutant};
 
+use crate::disasters;
 use crate::plan::{Event, Plan};
-use crate::run;
+use crate::run::{self, Report};
 use crate::seeds::{SEEDS, parallel};
 
 /// Seeds that the whole store is run with on each of the terms.
@@ -27,21 +28,41 @@ enum Terms {
     /// The log keeps back from the disk what it has acknowledged, and its machine loses power
     /// every few seconds. What is lost is lost, but it must be noticed.
     LossyLog,
+    /// The log loses tails of partitions.
+    LostTail,
+    /// A database is replaced by an older copy.
+    Restored,
 }
 
 impl Terms {
     fn without(self) -> &'static [Layer] {
         match self {
-            Self::AsDrawn => &[],
+            Self::AsDrawn | Self::LostTail | Self::Restored => &[],
             Self::Forgetful => &[Layer::InboxHorizon],
             Self::LateCommits => &[Layer::Reread],
             Self::LossyLog => &[Layer::Fsync],
         }
     }
 
+    fn run(self, seed: u64, record: bool) -> Report {
+        match self {
+            Self::LostTail => disasters::lost_tail(seed, record),
+            Self::Restored => disasters::restored(seed, record),
+            _ => run::seasoned(seed, record, |plan| self.season(plan)),
+        }
+    }
+
+    /// Seeds within which a variant must be caught.
+    fn seeds(self) -> u64 {
+        match self {
+            Self::LostTail | Self::Restored => disasters::SEEDS,
+            _ => SEEDS,
+        }
+    }
+
     fn season(self, plan: &mut Plan) {
         match self {
-            Self::AsDrawn | Self::Forgetful => {}
+            Self::AsDrawn | Self::Forgetful | Self::LostTail | Self::Restored => {}
             Self::LateCommits => {
                 let weather = &mut plan.weather;
                 weather.commit_late = weather.commit_late.max(60);
@@ -64,7 +85,11 @@ impl Terms {
         // that shows what the log has not is a record that was read and lost unnoticed.
         let noticed = ["F1", "F2", "F3", "F5", "availability"];
         match self {
-            Self::AsDrawn | Self::LateCommits | Self::Forgetful => false,
+            Self::AsDrawn
+            | Self::LateCommits
+            | Self::Forgetful
+            | Self::LostTail
+            | Self::Restored => false,
             Self::LossyLog => noticed.contains(&invariant),
         }
     }
@@ -74,7 +99,7 @@ impl Terms {
 /// the one that fails.
 struct Case(Mutant, Terms, &'static [&'static str]);
 
-const CASES: [Case; Mutant::ALL.len()] = [
+const CASES: &[Case] = &[
     Case(Mutant::NoDeduplication, Terms::Forgetful, &["S8"]),
     Case(Mutant::NothingLasts, Terms::Forgetful, &["S10"]),
     Case(Mutant::NoVersionCheck, Terms::AsDrawn, &["S8"]),
@@ -93,6 +118,12 @@ const CASES: [Case; Mutant::ALL.len()] = [
     Case(Mutant::BackordersOutOfOrder, Terms::AsDrawn, &["F6"]),
     Case(Mutant::ReleaseWakesNobody, Terms::AsDrawn, &["F6b"]),
     Case(Mutant::NoTailCheck, Terms::LossyLog, &["S6"]),
+    Case(Mutant::NoTailCheck, Terms::LostTail, &["S6", "noticed"]),
+    Case(
+        Mutant::NoDatabaseCheck,
+        Terms::Restored,
+        &["E2", "E3", "noticed"],
+    ),
     Case(
         Mutant::NoFsync,
         Terms::AsDrawn,
@@ -114,8 +145,8 @@ struct Gone {
 fn try_out(Case(mutant, terms, breaks): &Case) -> Gone {
     let _switched = mutant::switch_on(Some(*mutant), terms.without());
     let mut others = BTreeMap::new();
-    for seed in 0..SEEDS {
-        let report = run::seasoned(seed, false, |plan| terms.season(plan));
+    for seed in 0..terms.seeds() {
+        let report = terms.run(seed, false);
         let Some(violation) = report.violation else {
             continue;
         };
@@ -131,18 +162,18 @@ fn try_out(Case(mutant, terms, breaks): &Case) -> Gone {
     }
 }
 
-/// What the store breaks on `terms` when it is whole.
-fn whole(terms: Terms, seed: u64) -> Option<String> {
+/// How the store breaks on `terms` although it is whole; `record` makes the trace.
+fn whole((terms, seed): (Terms, u64), record: bool) -> Option<Report> {
     let _switched = mutant::switch_on(None, terms.without());
-    let report = run::seasoned(seed, false, |plan| terms.season(plan));
-    let violation = report.violation?;
-    let what = format!("{terms:?}, seed {seed}: {violation}");
-    (!terms.excuse(violation.invariant)).then_some(what)
+    let report = terms.run(seed, record);
+    let violation = report.violation.as_ref()?;
+    (!terms.excuse(violation.invariant)).then_some(report)
 }
 
 #[test]
 fn every_variant_has_its_case() {
-    let cases: Vec<_> = CASES.iter().map(|case| case.0).collect();
+    let mut cases: Vec<_> = CASES.iter().map(|case| case.0).collect();
+    cases.dedup();
     assert_eq!(cases, Mutant::ALL);
 }
 
@@ -156,7 +187,7 @@ fn every_broken_variant_is_caught() {
     for (Case(mutant, terms, _), gone) in CASES.iter().zip(&gone) {
         let (seeds, broken) = match &gone.caught {
             Some((seed, invariant, _)) => ((seed + 1).to_string(), *invariant),
-            None => (format!(">{SEEDS}"), "NOT CAUGHT"),
+            None => (format!(">{}", terms.seeds()), "NOT CAUGHT"),
         };
         let (mutant, terms) = (format!("{mutant:?}"), format!("{terms:?}"));
         let others = &gone.others;
@@ -183,7 +214,16 @@ fn what_variants_are_run_with_breaks_nothing_by_itself() {
         .into_iter()
         .flat_map(|terms| (0..WHOLE_SEEDS).map(move |seed| (terms, seed)))
         .collect();
-    let broken = parallel(runs.len(), |index| whole(runs[index].0, runs[index].1));
-    let broken: Vec<_> = broken.into_iter().flatten().collect();
+    let reports = parallel(runs.len(), |index| whole(runs[index], false));
+    let broken: Vec<_> = runs
+        .iter()
+        .zip(&reports)
+        .filter_map(|(run, report)| Some((run, report.as_ref()?.violation.as_ref()?)))
+        .collect();
+    if let Some(&(&first, _)) = broken.first() {
+        for line in whole(first, true).iter().flat_map(|again| &again.trace) {
+            println!("{line}");
+        }
+    }
     assert!(broken.is_empty(), "{broken:#?}");
 }

@@ -15,6 +15,7 @@ mod client;
 mod counts;
 mod databases;
 mod dice;
+mod disasters;
 mod edge;
 mod end;
 mod events;

@@ -13,6 +13,7 @@ use messaging::spawner::{Spawner, Task, Work};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+use crate::check::Side;
 use crate::dice::Dice;
 use crate::ports::STEPS;
 use crate::world::World;
@@ -91,6 +92,15 @@ impl Process {
             dice: Mutex::new(dice),
             skew: AtomicI64::new(0),
         })
+    }
+
+    /// The service that it is an instance of.
+    pub(crate) fn side(&self) -> Option<Side> {
+        match self.name.split('-').next() {
+            Some("order") => Some(Side::Order),
+            Some("inventory") => Some(Side::Inventory),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::limits::{BACKOFF, LOG_CALL_TIMEOUT};
+use messaging::registry::ErrorKind;
+use messaging::runtime::Error;
 use messaging::store;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -22,7 +25,7 @@ use crate::{check, end, events, proof};
 
 /// How long the store may take to come to rest once nothing goes wrong any more: twice the lease
 /// time, the longest backoff, and the time for what is under way to be given up and done again.
-const SETTLE_MAX: Duration = Duration::from_secs(
+pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(
     2 * LEASE_TIME.as_secs() + BACKOFF.max.as_secs() + 2 * LOG_CALL_TIMEOUT.as_secs(),
 );
 
@@ -46,12 +49,7 @@ pub(crate) fn seed(seed: u64, record: bool) -> Report {
 
 /// As [`seed`], with another plan than the seed's own.
 pub(crate) fn seasoned(seed: u64, record: bool, season: impl FnOnce(&mut Plan)) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let mut dice = Dice::new(seed);
         let mut plan = Plan::draw(&mut dice);
         season(&mut plan);
@@ -60,6 +58,15 @@ pub(crate) fn seasoned(seed: u64, record: bool, season: impl FnOnce(&mut Plan)) 
         simulate(&world, &plan, &databases).await;
         report(seed, &world)
     })
+}
+
+/// One thread with a paused clock.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
 }
 
 /// What the run in `world` has come to.
@@ -75,6 +82,15 @@ pub(crate) fn report(seed: u64, world: &World) -> Report {
 
 /// Runs a plan until it is over or something did not hold.
 pub(crate) async fn simulate<D: Databases>(world: &Arc<World>, plan: &Plan, databases: &Arc<D>) {
+    unless_violated(world, plan, story(world, plan, databases)).await;
+}
+
+/// Runs the story of a plan until it is over or something did not hold.
+pub(crate) async fn unless_violated(
+    world: &World,
+    plan: &Plan,
+    story: impl Future<Output = Result<(), Violation>>,
+) {
     world.count(|counts| {
         counts.orders = plan.orders() as u64;
         counts.commands = plan.sendings.len() as u64;
@@ -82,7 +98,7 @@ pub(crate) async fn simulate<D: Databases>(world: &Arc<World>, plan: &Plan, data
     tokio::select! {
         biased;
         () = world.until_violated() => {}
-        outcome = story(world, plan, databases) => {
+        outcome = story => {
             if let Err(violation) = outcome {
                 world.violated(violation);
             }
@@ -97,8 +113,7 @@ async fn story<D: Databases>(
 ) -> Result<(), Violation> {
     let fleet = Fleet::start(world, plan, databases);
     let rest = come_to_rest(world, &fleet, plan, databases).await?;
-    proof::check(world, &rest.sent, &rest.rows).await?;
-    recover_again(world, &fleet, databases, plan.recoveries, &rest.rows).await?;
+    finish(world, &fleet, plan, databases, &rest.sent, &rest.rows).await?;
     match rest.operators {
         Some(operators) => operators.leave().await,
         None => Ok(()),
@@ -133,7 +148,7 @@ pub(crate) async fn come_to_rest<D: Databases>(
         .collect();
     events::happen(world, fleet, plan).await;
     events::heal(world, fleet).await;
-    let sent = clients.join_all().await;
+    let sent = answered(clients).await;
     for acts in acts {
         acts.join_all().await;
     }
@@ -159,7 +174,7 @@ async fn settle_timed<D: Databases>(
     databases: &Arc<D>,
 ) -> Result<Rows, Violation> {
     let healed = Instant::now();
-    let rows = settle(world, fleet, databases).await?;
+    let rows = settle(world, fleet, databases, &mut Whole).await?;
     let took = healed.elapsed();
     world.count(|counts| counts.settle = took);
     world
@@ -180,7 +195,7 @@ async fn cleared<D: Databases>(
         if operators.clear().await? == 0 {
             return Ok(rows);
         }
-        rows = settle(world, fleet, databases).await?;
+        rows = settle(world, fleet, databases, &mut Whole).await?;
     }
     Err(Violation {
         invariant: "availability",
@@ -188,7 +203,43 @@ async fn cleared<D: Databases>(
     })
 }
 
-fn clients(world: &Arc<World>, fleet: &Fleet, plan: &Plan) -> JoinSet<Sent> {
+/// What every run comes to that has lost nothing for good.
+pub(crate) async fn end_well<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    plan: &Plan,
+    databases: &Arc<D>,
+    sent: &[Sent],
+) -> Result<(), Violation> {
+    let rows = settle_timed(world, fleet, databases).await?;
+    world.checker.settled();
+    world.look();
+    finish(world, fleet, plan, databases, sent, &rows).await
+}
+
+/// The proof of what is at rest, and that recovering again changes nothing.
+async fn finish<D: Databases>(
+    world: &Arc<World>,
+    fleet: &Fleet,
+    plan: &Plan,
+    databases: &Arc<D>,
+    sent: &[Sent],
+    rows: &Rows,
+) -> Result<(), Violation> {
+    proof::check(world, sent, rows).await?;
+    recover_again(world, fleet, databases, plan.recoveries, rows).await
+}
+
+/// Waits until every client has been answered or has given up.
+pub(crate) async fn answered(mut clients: JoinSet<Sent>) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    while let Some(done) = clients.join_next().await {
+        sent.push(done.unwrap());
+    }
+    sent
+}
+
+pub(crate) fn clients(world: &Arc<World>, fleet: &Fleet, plan: &Plan) -> JoinSet<Sent> {
     let mut clients = JoinSet::new();
     for (number, sending) in plan.sendings.iter().enumerate() {
         let dice = world.dice(Dice::fork);
@@ -198,18 +249,51 @@ fn clients(world: &Arc<World>, fleet: &Fleet, plan: &Plan) -> JoinSet<Sent> {
     clients
 }
 
-/// Waits until nothing is left to do (F2, F3), for as long as that may take.
-async fn settle<D: Databases>(
+/// What is expected of a run whose faults are over.
+pub(crate) trait Expectation {
+    /// Looks at what the programs tell; fails if they tell what they must not.
+    fn look(&mut self, world: &World, fleet: &Fleet) -> Result<(), Violation>;
+
+    /// What is left to do.
+    async fn left<D: Databases>(
+        &mut self,
+        world: &World,
+        fleet: &Fleet,
+        databases: &D,
+    ) -> Vec<Violation>;
+}
+
+/// Nothing is lost: all is read, all is said, and nobody waits for a person.
+pub(crate) struct Whole;
+
+impl Expectation for Whole {
+    fn look(&mut self, _world: &World, fleet: &Fleet) -> Result<(), Violation> {
+        healthy(fleet)
+    }
+
+    async fn left<D: Databases>(
+        &mut self,
+        world: &World,
+        _fleet: &Fleet,
+        databases: &D,
+    ) -> Vec<Violation> {
+        end::left(world, databases, |_, _| true).await
+    }
+}
+
+/// Waits until nothing is left to do, for as long as that may take.
+pub(crate) async fn settle<D: Databases>(
     world: &Arc<World>,
     fleet: &Fleet,
     databases: &Arc<D>,
+    expectation: &mut impl Expectation,
 ) -> Result<Rows, Violation> {
     let until = Instant::now() + SETTLE_MAX;
     loop {
-        healthy(fleet)?;
+        expectation.look(world, fleet)?;
         // A zombie may wake up and publish again what it still has, at any of these awaits.
         let ends = world.ends();
-        let left = end::left(world, &**databases).await;
+        let left = expectation.left(world, fleet, &**databases).await;
         if left.is_empty() {
             let rows = databases.rows().await.map_err(fatal)?;
             if world.ends() == ends {
@@ -235,15 +319,12 @@ fn fatal(error: store::Error) -> Violation {
 
 /// Nothing has happened that only a person could put right.
 fn healthy(fleet: &Fleet) -> Result<(), Violation> {
-    use messaging::registry::ErrorKind::Incompatible;
-    use messaging::runtime::Error;
     let refusals = fleet.told.refusals();
-    let expected =
-        |error: &Error| matches!(error, Error::Registry(error) if error.kind == Incompatible);
-    if let Some((who, error)) = refusals.iter().find(|(_, error)| !expected(error)) {
+    let unexpected = |(_, error): &&(_, Error)| !expected(error);
+    if let Some((who, error)) = refusals.iter().find(unexpected) {
         return Err(Violation {
             invariant: "availability",
-            detail: format!("{who} refuses to run: {error}"),
+            detail: format!("{} refuses to run: {error}", who.name),
         });
     }
     match fleet.told.stopped().first() {
@@ -253,6 +334,11 @@ fn healthy(fleet: &Fleet) -> Result<(), Violation> {
         }),
         None => Ok(()),
     }
+}
+
+/// Whether the weather explains why a program has ended: the registry refused its schemas.
+pub(crate) fn expected(error: &Error) -> bool {
+    matches!(error, Error::Registry(error) if error.kind == ErrorKind::Incompatible)
 }
 
 /// F7: recovery changes nothing, however often.
@@ -265,12 +351,8 @@ async fn recover_again<D: Databases>(
 ) -> Result<(), Violation> {
     let ends = world.ends();
     for _ in 0..recoveries {
-        for process in fleet.processes() {
-            process.crash(AT_REST);
-        }
-        // Long enough that every shard has a new owner.
-        tokio::time::sleep(LEASE_TIME * 2).await;
-        let again = settle(world, fleet, databases).await?;
+        crash_all(fleet).await;
+        let again = settle(world, fleet, databases, &mut Whole).await?;
         if again != *rows || world.ends() != ends {
             return Err(Violation {
                 invariant: "F7",
@@ -279,4 +361,12 @@ async fn recover_again<D: Databases>(
         }
     }
     Ok(())
+}
+
+/// Crashes every program at rest; waits until every shard that can have one has a new owner.
+pub(crate) async fn crash_all(fleet: &Fleet) {
+    for process in fleet.processes() {
+        process.crash(AT_REST);
+    }
+    tokio::time::sleep(LEASE_TIME * 2).await;
 }

@@ -44,12 +44,36 @@ pub(crate) fn number(name: &str, otherwise: u64) -> u64 {
         .map_or(otherwise, |value| value.parse().unwrap())
 }
 
-fn run_all(seeds: &[u64]) -> Vec<Report> {
-    parallel(seeds.len(), |index| run::seed(seeds[index], false))
+/// A kind of runs: what one of them is, and the test that shows it.
+pub(crate) struct Family {
+    pub(crate) run: fn(u64, bool) -> Report,
+    pub(crate) shown_by: &'static str,
+}
+
+const PLAIN: Family = Family {
+    run: run::seed,
+    shown_by: "one_seed",
+};
+
+impl Family {
+    /// Runs seeds without their traces.
+    pub(crate) fn run_all(&self, seeds: &[u64]) -> Vec<Report> {
+        parallel(seeds.len(), |index| (self.run)(seeds[index], false))
+    }
+
+    /// Runs the seed that the environment names, and shows all of it.
+    pub(crate) fn run_one(&self) {
+        let seed = number("SIM_SEED", 0);
+        let report = (self.run)(seed, true);
+        for line in &report.trace {
+            println!("{line}");
+        }
+        assert_eq!(report.violation, None, "seed {seed}");
+    }
 }
 
 /// Says which runs failed, shows the first of them, and fails.
-fn judge(reports: &[Report]) {
+pub(crate) fn judge(family: &Family, reports: &[Report]) {
     let failed: Vec<_> = reports
         .iter()
         .filter_map(|report| Some((report, report.violation.as_ref()?)))
@@ -58,15 +82,15 @@ fn judge(reports: &[Report]) {
         println!("seed {}: {violation}", report.seed);
     }
     if let Some((first, _)) = failed.first() {
-        show(first);
+        show(family, first);
     }
     let (failed, all) = (failed.len(), reports.len());
     assert!(failed == 0, "{failed} of {all} seeds failed");
 }
 
 /// Shows a failed run: what did not hold, how to see it again, and what led to it.
-fn show(report: &Report) {
-    let again = run::seed(report.seed, true);
+fn show(family: &Family, report: &Report) {
+    let again = (family.run)(report.seed, true);
     let Some(violation) = &again.violation else {
         println!("seed {} failed once and not again", report.seed);
         return;
@@ -79,8 +103,8 @@ fn show(report: &Report) {
         report.seed, violation.invariant, violation.detail
     );
     println!(
-        "again: SIM_SEED={} cargo test -p sim one_seed -- --nocapture",
-        report.seed
+        "again: SIM_SEED={} cargo test -p sim {} -- --nocapture",
+        report.seed, family.shown_by
     );
 }
 
@@ -151,10 +175,10 @@ pub(crate) fn never_met(counts: &Counts) -> impl Iterator<Item = &'static str> {
 fn many_seeds() {
     let (from, count) = (number("SIM_FROM", 0), number("SIM_SEEDS", SEEDS));
     let started = std::time::Instant::now();
-    let reports = run_all(&(from..from + count).collect::<Vec<_>>());
+    let reports = PLAIN.run_all(&(from..from + count).collect::<Vec<_>>());
     println!("{}", told(&reports));
     println!("{count} seeds in {:?}", started.elapsed());
-    judge(&reports);
+    judge(&PLAIN, &reports);
     let (counts, checked) = sums(&reports);
     demand(&counts, &checked, count);
 }
@@ -168,15 +192,10 @@ fn regressions() {
         .filter_map(|line| line.split_whitespace().next()?.parse().ok())
         .collect();
     assert!(!seeds.is_empty());
-    judge(&run_all(&seeds));
+    judge(&PLAIN, &PLAIN.run_all(&seeds));
 }
 
 #[test]
 fn one_seed() {
-    let seed = number("SIM_SEED", 0);
-    let report = run::seed(seed, true);
-    for line in &report.trace {
-        println!("{line}");
-    }
-    assert_eq!(report.violation, None, "seed {seed}");
+    PLAIN.run_one();
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use messaging::spawner::{Spawner, Task, Work};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::process::{Fate, Process, SimSpawner};
@@ -19,6 +20,7 @@ pub(crate) struct Slot {
     program: Program,
     incarnations: AtomicU64,
     first_fate: Option<Fate>,
+    held: watch::Sender<bool>,
     running: Mutex<Vec<Incarnation>>,
 }
 
@@ -41,6 +43,7 @@ impl Slot {
             program,
             incarnations: AtomicU64::new(0),
             first_fate,
+            held: watch::Sender::new(false),
             running: Mutex::default(),
         })
     }
@@ -75,6 +78,19 @@ impl Slot {
         process
     }
 
+    /// Kills every incarnation, and starts no other until it is told to.
+    pub(crate) fn hold(&self, whence: &str) {
+        self.held.send_replace(true);
+        for process in self.processes() {
+            process.crash(whence);
+        }
+    }
+
+    /// Ends [`Slot::hold`].
+    pub(crate) fn let_go(&self) {
+        self.held.send_replace(false);
+    }
+
     /// The newest incarnation that is alive.
     pub(crate) fn process(&self) -> Option<Arc<Process>> {
         let running = self.running.lock().unwrap();
@@ -104,6 +120,7 @@ impl Slot {
     /// Keeps the program running until the token is cancelled.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            let _ = self.held.subscribe().wait_for(|held| !held).await;
             let process = self.launch();
             process.ended().await;
             if let Some(other) = self.process() {

@@ -46,6 +46,8 @@ pub(crate) struct World {
     ends: Mutex<BTreeMap<(String, i32), i64>>,
     /// Where foreign records stand: topic, partition, offset.
     foreign: Mutex<BTreeSet<(String, i32, i64)>>,
+    /// The last offset that each service has ever read of each partition.
+    read: Mutex<BTreeMap<(Side, String, i32), i64>>,
     /// When the last request that is under way in the network has landed.
     late_until: Mutex<Instant>,
     /// Keeps the lease's clock apart from everybody's, in milliseconds.
@@ -76,6 +78,7 @@ impl World {
             log_changed: Notify::new(),
             ends: Mutex::default(),
             foreign: Mutex::default(),
+            read: Mutex::default(),
             late_until: Mutex::new(Instant::now()),
             lease_skew: Arc::default(),
             registered: Mutex::default(),
@@ -182,16 +185,47 @@ impl World {
     /// The log's machine loses power: what was acknowledged stays, if the log keeps its word.
     pub(crate) fn lose_power(&self) {
         for (topic, partition, offset) in self.log.lose_power() {
-            self.trace.note(
-                "log",
-                format_args!("LOSES {topic}/{partition} from {offset} on"),
-            );
-            self.checker.lost(&topic, partition, offset);
-            let mut foreign = self.foreign.lock().unwrap();
-            foreign.retain(|(of, at, lost)| (of, *at) != (&topic, partition) || *lost < offset);
-            drop(foreign);
+            self.lost(&topic, partition, offset);
             self.ends.lock().unwrap().insert((topic, partition), offset);
         }
+    }
+
+    fn lost(&self, topic: &str, partition: i32, offset: i64) {
+        self.trace.note(
+            "log",
+            format_args!("LOSES {topic}/{partition} from {offset} on"),
+        );
+        self.checker.lost(topic, partition, offset);
+        let mut foreign = self.foreign.lock().unwrap();
+        foreign.retain(|(of, at, lost)| (of.as_str(), *at) != (topic, partition) || *lost < offset);
+    }
+
+    /// The log loses the last `count` records of a partition, or all there are; returns them.
+    pub(crate) fn lose_tail(&self, topic: &str, partition: i32, count: usize) -> Vec<Consumed> {
+        let mut records = self.log.records(topic, partition);
+        let lost = records.split_off(records.len().saturating_sub(count));
+        if let Some(first) = lost.first() {
+            self.log.truncate_tail(topic, partition, count);
+            self.lost(topic, partition, first.offset);
+            let end = records.last().map_or(0, |last| last.offset + 1);
+            let home = (topic.to_owned(), partition);
+            self.ends.lock().unwrap().insert(home, end);
+        }
+        lost
+    }
+
+    /// Notes that a service has read as far as `offset`.
+    pub(crate) fn was_read(&self, side: Side, topic: &str, partition: i32, offset: i64) {
+        let mut read = self.read.lock().unwrap();
+        let last = read.entry((side, topic.to_owned(), partition));
+        let last = last.or_insert(offset);
+        *last = offset.max(*last);
+    }
+
+    /// The last offset that a service has ever read there.
+    pub(crate) fn read_to(&self, side: Side, topic: &str, partition: i32) -> Option<i64> {
+        let read = self.read.lock().unwrap();
+        read.get(&(side, topic.to_owned(), partition)).copied()
     }
 
     /// Appends in one go: no other task runs in between.
@@ -276,7 +310,8 @@ impl World {
 
     /// When everything sent so far has landed.
     pub(crate) fn late_until(&self) -> Instant {
-        *self.late_until.lock().unwrap()
+        // At its moment itself nobody knows who comes first.
+        *self.late_until.lock().unwrap() + Duration::from_millis(1)
     }
 }
 

@@ -80,6 +80,21 @@ pub async fn two_holders_share_the_shards(first: &impl Lease, second: &impl Leas
     assert_eq!(first.renew(&all).await.unwrap().lost.len(), 2);
 }
 
+/// A shard that is given up again and again does not keep the other free ones waiting.
+pub async fn every_free_shard_has_its_turn(first: &impl Lease, second: &impl Lease) {
+    let all = first.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(second.acquire(PARTITIONS).await.unwrap(), []);
+    first.release(&all[1..]).await.unwrap();
+    let mut tried = Vec::new();
+    for _ in 1..PARTITIONS {
+        let one = first.acquire(PARTITIONS).await.unwrap();
+        assert_eq!(one.len(), 1);
+        tried.extend(shards(&one));
+        first.release(&one).await.unwrap();
+    }
+    assert_eq!(tried, [1, 2, 3]);
+}
+
 fn shards(grants: &[Grant]) -> Vec<i32> {
     grants.iter().map(|grant| grant.shard.0).collect()
 }

@@ -105,6 +105,19 @@ impl State {
         shards.div_ceil(self.alive.len().max(1))
     }
 
+    /// The shards that nobody holds, those granted least often first.
+    fn free(&self) -> Vec<ShardId> {
+        let shards = (0..self.partitions).map(ShardId);
+        let mut free: Vec<(Epoch, ShardId)> = shards
+            .filter_map(|shard| match self.shards.get(&shard) {
+                Some(known) => known.holder.is_none().then_some((known.epoch, shard)),
+                None => Some((Epoch::default(), shard)),
+            })
+            .collect();
+        free.sort_unstable();
+        free.into_iter().map(|(_, shard)| shard).collect()
+    }
+
     fn count(&self, holder: u64) -> usize {
         let held = self.shards.values();
         held.filter(|shard| shard.holder == Some(holder)).count()
@@ -122,21 +135,19 @@ impl Lease for MemoryLease {
     async fn acquire(&self, partitions: i32) -> Result<Vec<Grant>, Error> {
         let (now, mut state) = self.table.heartbeat(self.holder);
         state.partitions = partitions;
-        let mut room = state.fair_share().saturating_sub(state.count(self.holder));
+        let room = state.fair_share().saturating_sub(state.count(self.holder));
         let mut grants = Vec::new();
-        for shard in (0..partitions).map(ShardId) {
+        for shard in state.free().into_iter().take(room) {
             let entry = state.shards.entry(shard).or_default();
-            if room > 0 && entry.holder.is_none() {
-                entry.epoch = entry.epoch.next();
-                entry.holder = Some(self.holder);
-                entry.renewed = now;
-                grants.push(Grant {
-                    shard,
-                    epoch: entry.epoch,
-                });
-                room -= 1;
-            }
+            entry.epoch = entry.epoch.next();
+            entry.holder = Some(self.holder);
+            entry.renewed = now;
+            grants.push(Grant {
+                shard,
+                epoch: entry.epoch,
+            });
         }
+        grants.sort_unstable();
         Ok(grants)
     }
 

@@ -35,7 +35,9 @@ pub struct Renewal {
 ///
 /// - At any time at most one holder believes in a grant that the store still accepts: `acquire`
 ///   returns an epoch higher than any that was ever granted for that shard.
-/// - `acquire` takes whatever is free and this instance's fair share, and may return nothing.
+/// - `acquire` takes whatever is free and this instance's fair share, and may return nothing. Every
+///   free shard has its turn: one that its holders give up again and again, because its log or
+///   database is not as it must be, keeps no other waiting.
 /// - A grant ends when it is released, or when it was not renewed for the lease time. Only the
 ///   store's epoch check protects data; a lease protects progress.
 #[async_trait]

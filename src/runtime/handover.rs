@@ -3,7 +3,7 @@
 //! A shortcut past the outbox table: a publisher takes a row from here only if it is the next in
 //! sequence; whatever is missing it reads from the table. So this may drop rows at will.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -25,6 +25,17 @@ pub(crate) struct Handover {
 pub(crate) struct Slot {
     waiting: Mutex<Waiting>,
     wake: Notify,
+    /// By topic, what the log has acknowledged last.
+    said: Mutex<BTreeMap<String, Said>>,
+}
+
+/// An event that the log has acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Where it stands.
+    pub(crate) offset: i64,
+    /// Its id; unknown of what an earlier owner has published.
+    pub(crate) id: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +105,20 @@ impl Slot {
     /// Notes that rows up to this one are in the log.
     pub(crate) fn published(&self, up_to: Sequence) {
         self.lock().published = Some(up_to);
+    }
+
+    /// What the log has acknowledged last of each topic.
+    pub(crate) fn said(&self) -> BTreeMap<String, Said> {
+        self.lock_said().clone()
+    }
+
+    /// Notes what the log has acknowledged last of a topic.
+    pub(crate) fn note_said(&self, topic: &str, said: Said) {
+        self.lock_said().insert(topic.to_owned(), said);
+    }
+
+    fn lock_said(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Said>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rows of this process that wait for the log.

@@ -17,7 +17,7 @@ use crate::runtime::classify::classify;
 use crate::runtime::item::{self, Item, Kind, Origin};
 use crate::runtime::service::Service;
 use crate::runtime::startup::may_pass;
-use crate::runtime::takeover::{Position, check_position};
+use crate::runtime::takeover::{Position, check_position, check_said};
 use crate::runtime::{Error, part};
 use crate::shard::ShardId;
 use crate::spawner::Task;
@@ -182,7 +182,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         let last = self.connection.replace(batch.connection);
         if last.is_some_and(|last| last != batch.connection) {
             // Another caller met the end of the connection, and no call of this reader has failed.
-            check_position(&**log, self.shard.0, &self.position).await?;
+            self.check_log().await?;
         }
         Ok(unread(batch.records, self.position.next))
     }
@@ -190,8 +190,19 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
     /// After a failure: is the log still the one that was read? Out of range ends here too. Only
     /// records read, or none there, prove that reading works again; this does not wait for more.
     async fn read_again(&mut self) -> Result<Vec<Consumed>, Error> {
-        check_position(&*self.service.ports.log, self.shard.0, &self.position).await?;
+        self.check_log().await?;
         self.read(Duration::ZERO).await
+    }
+
+    /// Does the log still hold what was read, and what the shard's publisher was told it holds? A
+    /// publisher with nothing to say would not find out.
+    async fn check_log(&self) -> Result<(), Error> {
+        let log = &*self.service.ports.log;
+        check_position(log, self.shard.0, &self.position).await?;
+        match self.service.handover.slot(self.shard) {
+            Some(slot) => check_said(log, self.shard.0, slot.said()).await,
+            None => Ok(()),
+        }
     }
 
     /// Decodes and sends `records` in batches; `None` when the shard has gone.

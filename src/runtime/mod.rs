@@ -153,7 +153,7 @@ pub enum Error {
     #[error(
         "the database is behind its own published events: {topic}/{partition} offset {offset} \
          holds event {id}, which the database never wrote; it was restored from an older copy or \
-         replaced: restore one that is as new as the log"
+         replaced, or the log has lost the records before: restore one that is as new as the log"
     )]
     DatabaseBehind {
         /// The output topic.

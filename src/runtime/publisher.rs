@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::crash::{self, Point};
+use crate::envelope::Envelope;
 use crate::health::Condition;
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX, BACKOFF, OUTBOX_POLL};
 use crate::log::Record;
 use crate::mutant::{self, Mutant};
-use crate::runtime::handover::{Next, Slot};
+use crate::runtime::handover::{Next, Said, Slot};
 use crate::runtime::service::Service;
 use crate::runtime::{Error, part};
 use crate::shard::ShardId;
@@ -117,6 +118,10 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
             return Ok(());
         };
         slot.begin();
+        for (topic, offset) in &self.last_offsets {
+            let (offset, id) = (*offset, None);
+            slot.note_said(topic, Said { offset, id });
+        }
         while !self.stop.is_cancelled() {
             match slot.take(self.next) {
                 Next::Rows(rows) => self.publish(slot, rows).await?,
@@ -189,6 +194,8 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
                 };
                 self.check_rising(&topic, offset)?;
                 self.last_offsets.insert(topic.clone(), offset);
+                let id = records.last().and_then(id_of);
+                slot.note_said(&topic, Said { offset, id });
             }
             offsets.extend(self.last_offsets.get(&topic).map(|offset| (topic, *offset)));
         }
@@ -261,6 +268,11 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
     fn random(&self) -> u64 {
         self.service.ports.ids.random()
     }
+}
+
+fn id_of(record: &Record) -> Option<String> {
+    let envelope = Envelope::from_headers(&record.headers).ok()?;
+    Some(envelope.id)
 }
 
 /// Records per topic in order, cut into appends below the limits. Order across topics is nobody's

@@ -1,6 +1,6 @@
 //! A shard's new owner checks the log against the database before it reads or writes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::envelope::Envelope;
 use crate::limits::{APPEND_BYTES_MAX, FETCH_BYTES_MAX};
 use crate::log::{Consumed, Log, ReadLimit};
 use crate::mutant::{self, Mutant};
+use crate::runtime::handover::Said;
 use crate::runtime::item::hash;
 use crate::runtime::{Error, Ports};
 use crate::shard::ShardId;
@@ -81,6 +82,47 @@ pub(crate) async fn check_position(
     }
 }
 
+/// Checks that the log still holds the events that it has acknowledged last, by topic.
+///
+/// # Errors
+/// [`Error::LogBehind`] if one is gone or is another; [`Error::Log`] if the log could not be asked.
+pub(crate) async fn check_said(
+    log: &dyn Log,
+    partition: i32,
+    said: BTreeMap<String, Said>,
+) -> Result<(), Error> {
+    for (topic, Said { offset, id }) in said {
+        let bounds = log.bounds(&topic, partition).await?;
+        expect_end(&topic, partition, bounds.next, offset)?;
+        let Some(id) = id.filter(|_| offset >= bounds.first) else {
+            continue;
+        };
+        let batch = log.read(&topic, partition, offset, AT_ONCE).await?;
+        let found = batch.records.iter().find(|found| found.offset == offset);
+        let found = found.and_then(|found| Envelope::from_headers(&found.record.headers).ok());
+        if found.is_none_or(|found| found.id != id) {
+            return Err(Error::LogBehind {
+                topic,
+                partition,
+                detail: format!("offset {offset} no longer holds event {id}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a partition goes as far as it was acknowledged.
+fn expect_end(topic: &str, partition: i32, end: i64, acknowledged: i64) -> Result<(), Error> {
+    if acknowledged < end {
+        return Ok(());
+    }
+    Err(Error::LogBehind {
+        topic: topic.to_owned(),
+        partition,
+        detail: format!("ends at {end}, {acknowledged} was acknowledged"),
+    })
+}
+
 /// Checks that everything acknowledged is in the log, and that the log holds no event of this
 /// service beyond what the database has written.
 ///
@@ -96,13 +138,7 @@ pub(crate) async fn check_published<C: Context, S: Store<C>>(
     for topic in outputs(context) {
         let last = last_of(acknowledged, topic);
         let bounds = ports.log.bounds(topic, shard.0).await?;
-        if last >= bounds.next {
-            return Err(Error::LogBehind {
-                topic: topic.to_owned(),
-                partition: shard.0,
-                detail: format!("ends at {}, {last} was acknowledged", bounds.next),
-            });
-        }
+        expect_end(topic, shard.0, bounds.next, last)?;
         check_known(context, store, ports, (topic, shard), last).await?;
     }
     Ok(())

@@ -91,7 +91,8 @@ impl Audit {
         }
     }
 
-    /// Recorded conflicts that none of the records read is.
+    /// Recorded conflicts that none of the records read is. (What was set aside can be one by its
+    /// replay, and it is not judged by its place in the log.)
     fn unexplained(&mut self) {
         for (place, key) in &self.known.conflicts {
             let extent = self.extents.get(&(place.topic, place.partition));
@@ -101,6 +102,7 @@ impl Audit {
             if is_read
                 && !is_trimmed
                 && !self.explained.contains(place)
+                && !self.known.set_aside.contains(place)
                 && !self.left_out.contains(key)
             {
                 let unsettled = self

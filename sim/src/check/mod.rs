@@ -12,6 +12,7 @@ mod book;
 mod commit;
 mod counts;
 mod decisions;
+mod holes;
 mod observed;
 mod orders;
 mod outbox;
@@ -23,6 +24,7 @@ mod tests;
 mod told;
 mod violation;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messaging::log::Consumed;
@@ -33,9 +35,11 @@ use messaging::store::Action;
 pub(crate) use actions::{Asked, SetAside};
 pub(crate) use commit::{Change, Committed, Row};
 pub(crate) use counts::Counts;
+pub(crate) use holes::{Hole, Known};
 pub(crate) use observed::Observed;
 pub(crate) use violation::Violation;
 
+pub(crate) use seen_log::Home;
 use seen_log::SeenLog;
 use service::Service;
 
@@ -179,7 +183,24 @@ impl Checker {
     /// The database is an older copy from now on.
     pub(crate) fn restore(&self, side: Side, saved: &Saved) {
         let mut state = self.lock();
-        *state.service(side).0 = saved.0.clone();
+        let (service, log, _) = state.service(side);
+        let newer = std::mem::replace(service, saved.0.clone());
+        service.replace(&newer, log);
+    }
+
+    /// Where the log holds events that the saved model does not know.
+    pub(crate) fn said_since(&self, side: Side, saved: &Saved) -> BTreeSet<Home> {
+        let mut state = self.lock();
+        state.service(side).0.outbox.said_since(&saved.0.outbox)
+    }
+
+    /// Where the log no longer holds what a database says of it.
+    pub(crate) fn holes(&self) -> Vec<Hole> {
+        let state = self.lock();
+        let services = [&state.order, &state.inventory].into_iter();
+        services
+            .flat_map(|service| service.holes(&state.log))
+            .collect()
     }
 
     /// Everything has come to rest: F2, F3 and the end of F6b.

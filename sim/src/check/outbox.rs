@@ -20,6 +20,8 @@ pub(crate) struct Outbox {
     last: BTreeMap<i32, Sequence>,
     /// The newest version of each aggregate in the log: topic, key.
     newest: BTreeMap<(String, String), i64>,
+    /// What the log holds from before the database was replaced by another copy.
+    said_before: BTreeMap<String, Record>,
 }
 
 /// A committed message.
@@ -94,6 +96,11 @@ impl Outbox {
                 detail: format!("{} is {told:?}", place()),
             });
         };
+        if let Some(before) = self.said_before.get(&envelope.id) {
+            require(same(before, &consumed.record), "E2", || {
+                format!("{} was published before as {before:?}: {body:?}", place())
+            })?;
+        }
         let Some(message) = self.messages.get_mut(&envelope.id) else {
             return Err(Violation {
                 invariant: "E1",
@@ -121,6 +128,21 @@ impl Outbox {
             *newest = version;
         }
         Ok(again)
+    }
+
+    /// Takes the place of `newer`: what that one has said stays said.
+    pub(crate) fn replace(&mut self, newer: &Self) {
+        self.said_before.extend(newer.said_before.clone());
+        let said = newer.messages.iter().filter(|(_, said)| said.published);
+        let said = said.map(|(id, said)| (id.clone(), said.record.clone()));
+        self.said_before.extend(said);
+    }
+
+    /// Where the log holds messages that `older` does not know.
+    pub(crate) fn said_since(&self, older: &Self) -> BTreeSet<Home> {
+        let said = self.messages.iter().filter(|(_, said)| said.published);
+        let unknown = said.filter(|(id, _)| !older.messages.contains_key(*id));
+        unknown.map(|(_, said)| said.home.clone()).collect()
     }
 
     /// F2: a row leaves the outbox only when the log has its messages.

@@ -18,7 +18,7 @@ use super::counts::Counts;
 use super::decisions::Decisions;
 use super::orders::Orders;
 use super::outbox::Outbox;
-use super::seen_log::{Entry, Home, SeenLog};
+use super::seen_log::{Entry, Home, LossesBefore, SeenLog};
 use super::violation::{Checked, Violation, require};
 use super::{Side, Tolerance};
 
@@ -31,9 +31,11 @@ pub(crate) struct Service {
     pub(super) side: Side,
     pub(super) tolerance: Tolerance,
     epochs: BTreeMap<ShardId, Epoch>,
-    cursors: BTreeMap<(ShardId, String), i64>,
+    pub(super) cursors: BTreeMap<(ShardId, String), i64>,
+    /// What the log has acknowledged last, as it stood in the log then.
+    pub(super) acknowledged: BTreeMap<Home, (i64, Option<Record>)>,
     /// What a cursor has passed, as it stood in the log then.
-    accounted: BTreeMap<Home, BTreeMap<i64, Record>>,
+    pub(super) accounted: BTreeMap<Home, BTreeMap<i64, Record>>,
     /// What no cursor has passed yet.
     pending: BTreeMap<Home, BTreeSet<i64>>,
     /// Messages set aside.
@@ -43,7 +45,7 @@ pub(crate) struct Service {
     /// What operators have asked for, in the order of asking.
     pub(super) actions: Vec<Asked>,
     pub(super) inbox: BTreeMap<InboxKey, Remembered>,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     pub(super) model: Model,
 }
 
@@ -54,27 +56,31 @@ pub(super) enum Model {
     Inventory(Book),
 }
 
-/// What a turn may have read: its cursors' steps in the order in which it decided, and whether it
-/// read before the log lost something.
+/// What a turn may have read: its cursors' steps in the order in which it decided, each with the
+/// moment at which it was read, if the log has lost something since.
 struct Read<'c> {
-    steps: Vec<&'c CursorMove>,
-    before: bool,
+    steps: Vec<(&'c CursorMove, LossesBefore)>,
 }
 
 impl<'c> Read<'c> {
     fn of(log: &SeenLog, commit: &Committed<'c>) -> Vec<Self> {
-        let steps: Vec<&CursorMove> = commit.effects.cursors.iter().collect();
-        let damaged = |step: &&CursorMove| log.is_damaged(&step.topic, commit.shard.0);
-        let orders = 1 + usize::from(steps.len() > 1);
-        let times = 1 + usize::from(steps.iter().any(damaged));
+        let mut ways = vec![Vec::new()];
+        for step in &commit.effects.cursors {
+            let home = (step.topic.clone(), commit.shard.0);
+            let moments = log.moments(&home, step.from, step.to);
+            let longer = |way: Vec<_>| {
+                let moments = moments.clone().into_iter();
+                moments.map(move |moment| [&way[..], &[(step, moment)]].concat())
+            };
+            ways = ways.into_iter().flat_map(longer).collect();
+        }
         let mut reads = Vec::new();
-        for before in [false, true].into_iter().take(times) {
-            for reverse in [false, true].into_iter().take(orders) {
-                let mut steps = steps.clone();
-                if reverse {
-                    steps.reverse();
-                }
-                reads.push(Self { steps, before });
+        for steps in ways {
+            let reversed: Vec<_> = steps.iter().rev().copied().collect();
+            let has_orders = steps.len() > 1;
+            reads.push(Self { steps });
+            if has_orders {
+                reads.push(Self { steps: reversed });
             }
         }
         reads
@@ -122,6 +128,7 @@ impl Service {
             tolerance,
             epochs: BTreeMap::new(),
             cursors: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             accounted: BTreeMap::new(),
             pending: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -278,6 +285,7 @@ impl Service {
         }
         decisions.compare_said(said)?;
         self.prune(commit);
+        self.acknowledge(log, &commit.effects.published);
         self.outbox.delete(log, &commit.effects.published)
     }
 
@@ -300,11 +308,11 @@ impl Service {
         read: &Read<'_>,
     ) -> Result<Vec<(At, Entry)>, Violation> {
         let mut passed = Vec::new();
-        for step in &read.steps {
+        for (step, moment) in &read.steps {
             let home = (step.topic.clone(), shard.0);
             self.check_step(shard, step)?;
-            self.check_skipped(log, &home, step, read.before)?;
-            let records = log.between(&home, step.from, step.to, read.before);
+            self.check_skipped(log, &home, step, *moment)?;
+            let records = log.between(&home, step.from, step.to, *moment);
             require(records.contains_key(&(step.to - 1)), "S4", || {
                 let CursorMove { topic, to, .. } = step;
                 format!("shard {shard} steps to {to} of {topic}, no record stands before that")
@@ -347,15 +355,16 @@ impl Service {
         log: &SeenLog,
         home: &Home,
         step: &CursorMove,
-        before: bool,
+        moment: LossesBefore,
     ) -> Checked {
         let CursorMove {
             topic, from, to, ..
         } = step;
-        let under_way = before && log.lost_at(home, to - 1).is_some();
+        let under_way = moment < log.losses(home) && log.lost_at(home, to - 1).next().is_some();
         let was_read = |offset: i64| {
             let accounted = self.accounted.get(home).and_then(|seen| seen.get(&offset));
-            accounted.is_some() && log.lost_at(home, offset).map(|was| &was.record) == accounted
+            log.lost_at(home, offset)
+                .any(|was| Some(&was.record) == accounted)
         };
         let mut pending = self.pending.get(home).into_iter().flatten().copied();
         let skipped = pending.find(|offset| !(under_way && was_read(*offset)));

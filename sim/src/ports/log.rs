@@ -155,6 +155,14 @@ impl SimLog {
         }
     }
 
+    fn note_read(&self, call: &Call<'_>, batch: &Batch) {
+        let read = batch.records.iter().map(|found| found.offset).max();
+        if let (Some(side), Some(last)) = (self.process.side(), read) {
+            let world = &self.process.world;
+            world.was_read(side, call.topic, call.partition, last);
+        }
+    }
+
     async fn read_with(
         &self,
         fault: ReadFault,
@@ -244,6 +252,7 @@ impl Log for SimLog {
                     log.read(topic, partition, from, limit).await
                 }
             }
+            .inspect(|batch| self.note_read(&call, batch))
         };
         let session_ends = self.process.world.log_session_ends();
         let batch = tokio::select! {

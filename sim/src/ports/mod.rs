@@ -21,7 +21,7 @@ pub(crate) use registry::SimRegistry;
 
 /// Every step of a call on a port, before its effect or after it: the points at which processes die
 /// (C1).
-pub(crate) const STEPS: [&str; 32] = [
+pub(crate) const STEPS: [&str; 33] = [
     "gateway.answer",
     "gateway.call",
     "lease.acquire",
@@ -38,6 +38,7 @@ pub(crate) const STEPS: [&str; 32] = [
     "log.read",
     "log.was_read",
     "registry",
+    "store.acknowledged",
     "store.actions",
     "store.agree",
     "store.begin",

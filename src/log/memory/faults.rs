@@ -62,6 +62,7 @@ impl MemoryLog {
                 partition.next = dropped.offset;
             }
             partition.records.truncate(left);
+            partition.durable = partition.durable.min(partition.next);
         });
     }
 
