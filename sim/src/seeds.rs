@@ -172,6 +172,10 @@ pub(crate) fn never_met(counts: &Counts) -> impl Iterator<Item = &'static str> {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people are told how many seeds a second their machine runs"
+)]
 fn many_seeds() {
     let (from, count) = (number("SIM_FROM", 0), number("SIM_SEEDS", SEEDS));
     let started = std::time::Instant::now();
