@@ -53,6 +53,35 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// holder of row locks does not stall the shard's next owner.
 pub const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long one statement may run: half the lease time, as [`IDLE_IN_TRANSACTION_TIMEOUT`].
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Own timeout of each call on Postgres, which covers several statements and a server that does not
+/// answer at all; sqlx has none.
+pub const POSTGRES_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call waits for a connection: longer, and "all are busy" looks like "it hangs".
+pub const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connecting and looking the database over may take at start.
+pub const POSTGRES_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this much silence a connection is tried before it is used: servers restart, and firewalls
+/// forget. Trying each time would cost a round trip per call.
+pub const POSTGRES_PROBE_AFTER: Duration = Duration::from_secs(1);
+/// How long a connection may take to answer when it is tried, or to undo a turn that was dropped,
+/// before it is closed.
+pub const POSTGRES_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections of a Postgres store that turns use: shards beyond wait for one another.
+pub const POSTGRES_TURNS: u32 = 8;
+/// Connections of a Postgres store that read beside the turns.
+pub const POSTGRES_READERS: u32 = 8;
+/// Prepared statements that a Postgres connection keeps: more than there are texts.
+pub const POSTGRES_STATEMENTS: usize = 128;
+/// TCP keepalive of the server's end: a client that has vanished holds its locks no longer than
+/// [`IDLE_IN_TRANSACTION_TIMEOUT`], and its connection no longer than three of these.
+pub const POSTGRES_KEEPALIVE: Duration = Duration::from_secs(5);
+/// How long migrations wait for those of another process.
+pub const POSTGRES_MIGRATION_WAIT: Duration = Duration::from_secs(60);
+/// Outbox rows that one read of Postgres brings at most, whatever their size.
+pub const OUTBOX_READ_ROWS_MAX: i64 = 1_000;
+
 /// Waits between tries after a failure of log, database or registry.
 pub const BACKOFF: Policy = Policy {
     first: Duration::from_millis(20),

@@ -19,6 +19,8 @@ pub mod memory;
 mod operations;
 pub mod outbox;
 mod parked;
+pub mod postgres;
+pub mod sql;
 pub mod sqlite;
 
 pub use operations::{Checkpoint, Conflicting, Operations, ParkedFilter, ShardCheckpoint};
@@ -234,7 +236,7 @@ pub trait Store<C: Context>: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Turn<'_>, Error>> + Send;
 
     /// Committed outbox rows of `partition` from sequence `from` on, in order, until their
-    /// records exceed `bytes_max` (at least one row if there is one).
+    /// records exceed `bytes_max` (at least one row if there is one); an adapter may stop earlier.
     fn outbox(
         &self,
         partition: i32,

@@ -1,5 +1,5 @@
 //! Every adapter of the `Store` port runs the port's contract suite, SQLite what only a file
-//! can show, and the store in memory what only row locks can.
+//! can show, the store in memory what only row locks can, and Postgres what only a server can.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,10 +11,14 @@ use std::path::Path;
 
 use messaging::store::contract::counter::CounterTables;
 use messaging::store::memory::MemoryStore;
+use messaging::store::postgres::{Location, PostgresStore, migrate, scratch};
 use messaging::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 
 mod memory_locks;
+mod postgres_open;
+mod postgres_rows;
+mod postgres_server;
 mod sqlite_file;
 
 /// Each rule, once for each adapter.
@@ -26,6 +30,19 @@ macro_rules! contract {
                 let folder = super::TempDir::new().unwrap();
                 let store = super::open(&folder.path().join("counter.db")).await;
                 messaging::store::contract::$room::$rule(&store).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+            async fn $rule() {
+                super::scratch::with(async |location| {
+                    let store = super::open_postgres(&location).await;
+                    messaging::store::contract::$room::$rule(&store).await;
+                    store.close().await;
+                })
+                .await;
             })*
         }
 
@@ -75,6 +92,14 @@ contract! {
     operators::a_rehearsal_leaves_nothing,
     operators::conflicts_are_listed,
     operators::the_checkpoint_tells_how_far_shards_are,
+}
+
+async fn open_postgres(location: &Location) -> PostgresStore<CounterTables> {
+    let migrations = CounterTables::postgres_migrations();
+    migrate(location, &migrations).await.unwrap();
+    PostgresStore::open(location, "test", &migrations, CounterTables)
+        .await
+        .unwrap()
 }
 
 async fn open(path: &Path) -> SqliteStore<CounterTables> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{SqlSafeStr, SqliteConnection};
+use sqlx::{PgConnection, SqlSafeStr, SqliteConnection};
 
 use crate::codec::{self, Schema};
 use crate::context::{
@@ -13,6 +13,8 @@ use crate::context::{
 };
 use crate::message::{Encoded, Event, Message, Registration, Writer};
 use crate::store::memory::Tx;
+use crate::store::postgres;
+use crate::store::postgres::bulk::{column, write};
 use crate::store::sqlite::{self, bulk};
 use crate::store::{Error, ErrorKind, Tables};
 
@@ -165,19 +167,36 @@ impl CounterTables {
     /// The migrations of a SQLite database.
     #[must_use]
     pub fn migrations() -> Migrator {
-        let counter = "CREATE TABLE counter (
-            key TEXT PRIMARY KEY,
-            total INTEGER NOT NULL CHECK (total >= 0),
-            version INTEGER NOT NULL
-        ) STRICT";
-        Migrator::with_migrations(vec![Migration::new(
-            1_000,
-            "counter".into(),
-            MigrationType::Simple,
-            counter.into_sql_str(),
-            false,
-        )])
+        migrator(
+            "CREATE TABLE counter (
+                key TEXT PRIMARY KEY,
+                total INTEGER NOT NULL CHECK (total >= 0),
+                version INTEGER NOT NULL
+            ) STRICT",
+        )
     }
+
+    /// The migrations of a Postgres database.
+    #[must_use]
+    pub fn postgres_migrations() -> Migrator {
+        migrator(
+            "CREATE TABLE counter (
+                key TEXT COLLATE \"C\" PRIMARY KEY,
+                total BIGINT NOT NULL CHECK (total >= 0),
+                version BIGINT NOT NULL
+            )",
+        )
+    }
+}
+
+fn migrator(table: &'static str) -> Migrator {
+    Migrator::with_migrations(vec![Migration::new(
+        1_000,
+        "counter".into(),
+        MigrationType::Simple,
+        table.into_sql_str(),
+        false,
+    )])
 }
 
 impl Tables<Counter, SqliteConnection> for CounterTables {
@@ -209,6 +228,34 @@ impl Tables<Counter, SqliteConnection> for CounterTables {
             values.push(*key).push(count.total).push(count.version);
         })
         .await
+    }
+}
+
+impl Tables<Counter, PgConnection> for CounterTables {
+    async fn load(&self, tx: &mut PgConnection, messages: &[&Add]) -> Result<Counters, Error> {
+        let rows: Vec<(String, i64, i64)> =
+            sqlx::query_as("SELECT key, total, version FROM counter WHERE key = ANY($1)")
+                .bind(column(messages, |add| add.key.as_str()))
+                .fetch_all(tx)
+                .await
+                .map_err(|source| postgres::error("load", source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, total, version)| (key, Count { total, version }))
+            .collect())
+    }
+
+    async fn save(&self, tx: &mut PgConnection, state: &Counters) -> Result<(), Error> {
+        let rows: Vec<_> = state.iter().collect();
+        let upsert = sqlx::query(
+            "INSERT INTO counter (key, total, version)
+             SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+             ON CONFLICT (key) DO UPDATE SET total = excluded.total, version = excluded.version",
+        )
+        .bind(column(&rows, |(key, _)| key.as_str()))
+        .bind(column(&rows, |(_, count)| count.total))
+        .bind(column(&rows, |(_, count)| count.version));
+        write(tx, "save", &rows, upsert).await.map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use self::counter::{Add, Count, Counter, CounterTables, Counters};
 use super::memory::MemoryStore;
+use super::postgres::PostgresStore;
 use super::sqlite::SqliteStore;
 use super::{
     AggregateKey, Conflict, Cursor, CursorMove, Effects, Error, ErrorKind, InboxEntry, InboxKey,
@@ -62,29 +63,32 @@ impl Inspect for MemoryStore<CounterTables> {
     }
 }
 
+const PARKED: &str = "SELECT topic, log_offset, record FROM parked ORDER BY id";
+const CONFLICTS: &str = "SELECT topic, log_offset, record FROM conflict";
+
 impl Inspect for SqliteStore<CounterTables> {
     async fn parked(&self) -> Vec<(String, i64, Record)> {
-        stored(
-            self,
-            "SELECT topic, log_offset, record FROM parked ORDER BY id",
-        )
-        .await
+        stored(sqlx::query_as(PARKED).fetch_all(self.reader()).await)
     }
 
     async fn conflicts(&self) -> Vec<(String, i64, Record)> {
-        stored(self, "SELECT topic, log_offset, record FROM conflict").await
+        stored(sqlx::query_as(CONFLICTS).fetch_all(self.reader()).await)
     }
 }
 
-async fn stored(
-    store: &SqliteStore<CounterTables>,
-    query: &'static str,
-) -> Vec<(String, i64, Record)> {
-    let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(query)
-        .fetch_all(store.reader())
-        .await
-        .unwrap();
-    rows.into_iter()
+impl Inspect for PostgresStore<CounterTables> {
+    async fn parked(&self) -> Vec<(String, i64, Record)> {
+        stored(sqlx::query_as(PARKED).fetch_all(self.reader()).await)
+    }
+
+    async fn conflicts(&self) -> Vec<(String, i64, Record)> {
+        stored(sqlx::query_as(CONFLICTS).fetch_all(self.reader()).await)
+    }
+}
+
+fn stored(rows: Result<Vec<(String, i64, Vec<u8>)>, sqlx::Error>) -> Vec<(String, i64, Record)> {
+    rows.unwrap()
+        .into_iter()
         .map(|(topic, offset, record)| {
             let mut records = outbox::decode(record.into()).unwrap();
             (topic, offset, records.remove(0))

@@ -10,11 +10,11 @@ use super::bulk::{Insert, Script};
 use super::{error, parked};
 use crate::clock::Timestamp;
 use crate::limits;
-use crate::log::Record;
 use crate::shard::ShardId;
+use crate::store::sql::library::bytes_of;
+use crate::store::sql::numbering::{by_partition, number};
 use crate::store::{
-    Conflict, CursorMove, Effects, Error, ErrorKind, InboxEntry, OutboxBatch, OutboxRow, Parked,
-    Published, Sequence, outbox,
+    Conflict, CursorMove, Effects, Error, ErrorKind, InboxEntry, OutboxRow, Parked, Published,
 };
 
 const OPERATION: &str = "commit";
@@ -214,29 +214,6 @@ fn check_steps(steps: &[SqliteRow], cursors: usize) -> Result<BTreeMap<i32, i64>
     Ok(taken)
 }
 
-/// Sorts batches by partition, the order in which sequences are taken; batches of one partition
-/// keep theirs.
-fn by_partition(batches: Vec<OutboxBatch>) -> BTreeMap<i32, Vec<OutboxBatch>> {
-    let mut sorted: BTreeMap<i32, Vec<OutboxBatch>> = BTreeMap::new();
-    for batch in batches {
-        sorted.entry(batch.partition).or_default().push(batch);
-    }
-    sorted
-}
-
-fn number(batches: BTreeMap<i32, Vec<OutboxBatch>>, next: &BTreeMap<i32, i64>) -> Vec<OutboxRow> {
-    let mut rows = Vec::new();
-    for (partition, batches) in batches {
-        let count = i64::try_from(batches.len()).unwrap_or(i64::MAX);
-        let first = next.get(&partition).copied().unwrap_or_default() - count;
-        rows.extend((first..).zip(batches).map(|(sequence, batch)| OutboxRow {
-            sequence: Sequence(sequence),
-            batch,
-        }));
-    }
-    rows
-}
-
 async fn save_outbox(tx: &mut SqliteConnection, rows: &[OutboxRow]) -> Result<(), Error> {
     Insert {
         into: "outbox (partition, sequence, topic, records)",
@@ -251,9 +228,4 @@ async fn save_outbox(tx: &mut SqliteConnection, rows: &[OutboxRow]) -> Result<()
             .push(bytes_of(&row.batch.records));
     })
     .await
-}
-
-/// The stored form of records, as a value that can be bound.
-pub(super) fn bytes_of(records: &[Record]) -> Vec<u8> {
-    Vec::from(outbox::encode(records))
 }

@@ -15,7 +15,7 @@ use sqlx::{Row, Sqlite, SqliteConnection, SqliteExecutor, Transaction};
 
 use super::{
     Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, ParkedLevel,
-    ParkedRow, RecordHash, Sequence, Store, Tables, Target, outbox,
+    ParkedRow, Sequence, Store, Tables, Target,
 };
 use crate::context::Context;
 use crate::limits;
@@ -28,14 +28,14 @@ mod effects;
 mod error;
 mod open;
 mod operations;
-mod outcome;
 mod parked;
 mod turn;
 
 pub use error::error;
 pub use turn::SqliteTurn;
 
-use outcome::Outcome;
+use super::sql::library::Reading;
+use super::sql::outcome::Outcome;
 
 /// A service's database in a SQLite file, with the context's own tables `T`.
 ///
@@ -202,8 +202,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(row) = stored.try_next().await.map_err(failed)? {
             let records: Vec<u8> = row.try_get("records").map_err(failed)?;
-            let records = outbox::decode(records.into())
-                .map_err(|source| Error::new(ErrorKind::Fatal, OPERATION, source))?;
+            let records = reading(OPERATION).records(records)?;
             bytes += records.iter().map(Record::size).sum::<usize>();
             if bytes > bytes_max && !rows.is_empty() {
                 break;
@@ -242,6 +241,14 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
     }
 }
 
+/// Reads rows of the library's tables for `operation`.
+fn reading(operation: &'static str) -> Reading {
+    Reading {
+        operation,
+        failed: error,
+    }
+}
+
 /// The shard's cursors, if its epoch is still `epoch`: one statement proves and reads.
 async fn owned(
     tx: &mut SqliteConnection,
@@ -266,22 +273,10 @@ async fn owned(
     let mut cursors = Vec::new();
     for row in rows {
         // An owned shard that has read nothing is one row without a topic.
-        let Some(topic) = row.try_get("topic").map_err(failed)? else {
-            continue;
-        };
-        let hash: Vec<u8> = row.try_get("last_hash").map_err(failed)?;
-        let hash = hash.try_into().map_err(|_| {
-            Error::new(
-                ErrorKind::Fatal,
-                operation,
-                "a cursor's hash is not 16 bytes long",
-            )
-        })?;
-        cursors.push(Cursor {
-            topic,
-            next_offset: row.try_get("next_offset").map_err(failed)?,
-            last_hash: Some(RecordHash(hash)),
-        });
+        let topic: Option<String> = row.try_get("topic").map_err(failed)?;
+        if topic.is_some() {
+            cursors.push(reading(operation).cursor(&row)?);
+        }
     }
     Ok(cursors)
 }

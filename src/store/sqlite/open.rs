@@ -11,12 +11,11 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::error::{self, CANTOPEN, CORRUPT, NOTADB};
 use crate::limits;
+use crate::store::sql::migrations;
 use crate::store::{Error, ErrorKind};
 
 /// The library's own migrations, versions 1 to 999.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
-/// Where a context's versions begin.
-const CONTEXT_VERSION_MIN: i64 = 1_000;
 
 /// One connection for writing: SQLite has one writer at a time, and waiting for a connection is
 /// fair where waiting for its lock is not.
@@ -25,7 +24,8 @@ pub(super) async fn writer(
     context: &Migrator,
     busy_timeout: Duration,
 ) -> Result<SqlitePool, Error> {
-    let migrations = merged(path, context)?;
+    let migrations = migrations::merged(&MIGRATIONS, context).map_err(|why| refused(path, &why))?;
+    let migrations = Migrator::with_migrations(migrations);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|source| refused(path, &format!("its folder cannot be made: {source}")))?;
@@ -77,22 +77,6 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         })
 }
 
-/// The library's and the context's migrations as one list: two migrators in one database would
-/// each miss the other's.
-fn merged(path: &Path, context: &Migrator) -> Result<Migrator, Error> {
-    if let Some(stray) = context.iter().find(|m| m.version < CONTEXT_VERSION_MIN) {
-        return Err(refused(
-            path,
-            &format!(
-                "context migration {} lies in the library's range; number it from {CONTEXT_VERSION_MIN} up",
-                stray.version
-            ),
-        ));
-    }
-    let all = MIGRATIONS.iter().chain(context.iter()).cloned().collect();
-    Ok(Migrator::with_migrations(all))
-}
-
 /// Looks the whole file over, unless it is so large that starting would take too long.
 async fn check(path: &Path, pool: &SqlitePool) -> Result<(), Error> {
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -111,22 +95,10 @@ async fn check(path: &Path, pool: &SqlitePool) -> Result<(), Error> {
 
 fn not_migrated(path: &Path, source: MigrateError) -> Error {
     match source {
-        MigrateError::VersionMissing(version) => refused(
-            path,
-            &format!(
-                "it was written by a newer version of this program (migration {version}); run that version"
-            ),
-        ),
-        MigrateError::VersionMismatch(version) => refused(
-            path,
-            &format!(
-                "its migration {version} is not this program's; it belongs to another service or version"
-            ),
-        ),
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
             failed(path, source)
         }
-        other => refused(path, &other.to_string()),
+        other => refused(path, &migrations::foreign(&other)),
     }
 }
 

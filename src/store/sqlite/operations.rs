@@ -1,18 +1,15 @@
 //! The port for operators, over the same file.
 
 use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, Row};
 
-use super::parked::{
-    ACTION_COLUMNS, PARKED_COLUMNS, action, bound, known, parked_row, parts, record,
-};
-use super::{SqliteStore, bulk, checkpoint, error};
-use crate::clock::Timestamp;
+use super::{SqliteStore, bulk, checkpoint, error, reading};
 use crate::shard::ShardId;
+use crate::store::sql::library::{ACTION_COLUMNS, PARKED_COLUMNS, bound, parts};
 use crate::store::{
-    Action, ActionRecord, AggregateKey, Checkpoint, Conflict, Conflicting, Error, InboxKey,
-    Operations, Outcome, OutcomeKind, ParkedFilter, ParkedRow, Place, Target,
+    Action, ActionRecord, AggregateKey, Checkpoint, Conflicting, Error, Operations, ParkedFilter,
+    ParkedRow, Place, Target,
 };
 
 #[async_trait]
@@ -41,7 +38,9 @@ impl<T: Send + Sync + 'static> Operations for SqliteStore<T> {
         .fetch_all(&self.reader)
         .await
         .map_err(|source| error(OPERATION, source))?;
-        rows.iter().map(|row| parked_row(row, OPERATION)).collect()
+        rows.iter()
+            .map(|row| reading(OPERATION).parked_row(row))
+            .collect()
     }
 
     async fn parked_count(&self, aggregate: &AggregateKey) -> Result<i64, Error> {
@@ -160,7 +159,9 @@ impl<T: Send + Sync + 'static> Operations for SqliteStore<T> {
         .fetch_all(&self.reader)
         .await
         .map_err(|source| error(OPERATION, source))?;
-        rows.iter().map(|row| conflicting(row, OPERATION)).collect()
+        rows.iter()
+            .map(|row| reading(OPERATION).conflicting(row))
+            .collect()
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, Error> {
@@ -175,18 +176,10 @@ async fn with_outcomes(
     limit: usize,
     operation: &'static str,
 ) -> Result<Vec<ActionRecord>, Error> {
-    let failed = |source| error(operation, source);
-    let mut records = Vec::with_capacity(rows.len());
-    for row in rows {
-        let done_at: Option<i64> = row.try_get("done_at").map_err(failed)?;
-        records.push(ActionRecord {
-            number: row.try_get("number").map_err(failed)?,
-            action: action(row, operation)?,
-            done_at: done_at.map(Timestamp),
-            outcome_count: row.try_get("outcomes").map_err(failed)?,
-            outcomes: Vec::new(),
-        });
-    }
+    let mut records = rows
+        .iter()
+        .map(|row| reading(operation).action_record(row))
+        .collect::<Result<Vec<_>, _>>()?;
     let wanted = records
         .iter()
         .map(|record| (record.number, record.outcome_count - bound(limit)));
@@ -200,47 +193,7 @@ async fn with_outcomes(
     .bind(bulk::json(wanted))
     .fetch_all(reader)
     .await
-    .map_err(failed)?;
-    for row in &outcomes {
-        let number: i64 = row.try_get("action").map_err(failed)?;
-        let record = records.iter_mut().find(|record| record.number == number);
-        if let Some(record) = record {
-            record.outcomes.push(outcome(row, operation)?);
-        }
-    }
+    .map_err(|source| error(operation, source))?;
+    reading(operation).add_outcomes(&mut records, &outcomes)?;
     Ok(records)
-}
-
-fn outcome(row: &SqliteRow, operation: &'static str) -> Result<Outcome, Error> {
-    let failed = |source| error(operation, source);
-    let kind: String = row.try_get("outcome").map_err(failed)?;
-    let kept: Option<Vec<u8>> = row.try_get("record").map_err(failed)?;
-    Ok(Outcome {
-        place: Place {
-            topic: row.try_get("topic").map_err(failed)?,
-            offset: row.try_get("log_offset").map_err(failed)?,
-        },
-        kind: known(OutcomeKind::of(&kind), &kind, operation)?,
-        detail: row.try_get("detail").map_err(failed)?,
-        record: kept.map(|bytes| record(bytes, operation)).transpose()?,
-    })
-}
-
-fn conflicting(row: &SqliteRow, operation: &'static str) -> Result<Conflicting, Error> {
-    let failed = |source| error(operation, source);
-    Ok(Conflicting {
-        number: row.try_get("number").map_err(failed)?,
-        shard: ShardId(row.try_get("shard").map_err(failed)?),
-        conflict: Conflict {
-            topic: row.try_get("topic").map_err(failed)?,
-            offset: row.try_get("log_offset").map_err(failed)?,
-            key: InboxKey {
-                message_type: row.try_get("message_type").map_err(failed)?,
-                key: row.try_get("key").map_err(failed)?,
-                id: row.try_get("id").map_err(failed)?,
-            },
-            record: record(row.try_get("record").map_err(failed)?, operation)?,
-            at: Timestamp(row.try_get("at").map_err(failed)?),
-        },
-    })
 }

@@ -2,31 +2,20 @@
 
 use std::slice;
 
-use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
 
 use super::bulk::{self, Insert};
-use super::effects::bytes_of;
-use super::error;
+use super::{error, reading};
 use crate::clock::Timestamp;
 use crate::limits;
-use crate::log::Record;
 use crate::shard::ShardId;
+use crate::store::sql::library::{ACTION_COLUMNS, PARKED_COLUMNS, bound, bytes_of, parts};
 use crate::store::{
-    Action, ActionDone, ActionKind, AggregateKey, Error, ErrorKind, Outcome, ParkReason, Parked,
-    ParkedLevel, ParkedRow, Place, Reparked, Target, outbox,
+    Action, ActionDone, Error, ErrorKind, Outcome, ParkedLevel, ParkedRow, Place, Reparked, Target,
 };
 
 const OPERATION: &str = "commit";
-
-/// The columns that [`parked_row`] reads.
-pub(super) const PARKED_COLUMNS: &str = "parked.id, parked.shard, parked.topic, \
-     parked.log_offset, parked.aggregate_kind, parked.aggregate_id, parked.reason, \
-     parked.detail, parked.record, parked.at, parked.replays";
-
-/// The columns that [`action`] reads.
-pub(super) const ACTION_COLUMNS: &str = "number, id, shard, kind, aggregate_kind, aggregate_id, \
-     topic, log_offset, operator, reason, at, done_at, outcomes";
 
 /// Open actions of a shard.
 pub(super) async fn actions(reader: &SqlitePool, shard: ShardId) -> Result<Vec<Action>, Error> {
@@ -40,7 +29,9 @@ pub(super) async fn actions(reader: &SqlitePool, shard: ShardId) -> Result<Vec<A
     .fetch_all(reader)
     .await
     .map_err(|source| error(OPERATION, source))?;
-    rows.iter().map(|row| action(row, OPERATION)).collect()
+    rows.iter()
+        .map(|row| reading(OPERATION).action(row))
+        .collect()
 }
 
 /// The first parked messages of `target`.
@@ -68,7 +59,9 @@ pub(super) async fn parked_of(
     .fetch_all(reader)
     .await
     .map_err(|source| error(OPERATION, source))?;
-    rows.iter().map(|row| parked_row(row, OPERATION)).collect()
+    rows.iter()
+        .map(|row| reading(OPERATION).parked_row(row))
+        .collect()
 }
 
 /// How much a shard has set aside.
@@ -194,85 +187,4 @@ async fn save_outcomes(
 
 fn moved(detail: String) -> Result<(), Error> {
     Err(Error::new(ErrorKind::CursorMoved, OPERATION, detail))
-}
-
-/// The two forms of a target, one of them there.
-pub(super) fn parts(target: &Target) -> (Option<&AggregateKey>, Option<&Place>) {
-    match target {
-        Target::Aggregate(aggregate) => (Some(aggregate), None),
-        Target::Place(place) => (None, Some(place)),
-    }
-}
-
-/// A row of [`PARKED_COLUMNS`].
-pub(super) fn parked_row(row: &SqliteRow, operation: &'static str) -> Result<ParkedRow, Error> {
-    let failed = |source| error(operation, source);
-    let reason: String = row.try_get("reason").map_err(failed)?;
-    let kind: Option<String> = row.try_get("aggregate_kind").map_err(failed)?;
-    let id: Option<String> = row.try_get("aggregate_id").map_err(failed)?;
-    let parked = Parked {
-        topic: row.try_get("topic").map_err(failed)?,
-        offset: row.try_get("log_offset").map_err(failed)?,
-        aggregate: kind.zip(id).map(|(kind, id)| AggregateKey { kind, id }),
-        reason: known(ParkReason::of(&reason), &reason, operation)?,
-        detail: row.try_get("detail").map_err(failed)?,
-        record: record(row.try_get("record").map_err(failed)?, operation)?,
-        at: Timestamp(row.try_get("at").map_err(failed)?),
-    };
-    Ok(ParkedRow {
-        number: row.try_get("id").map_err(failed)?,
-        shard: ShardId(row.try_get("shard").map_err(failed)?),
-        parked,
-        replays: row.try_get("replays").map_err(failed)?,
-    })
-}
-
-/// A row of [`ACTION_COLUMNS`], without its outcomes.
-pub(super) fn action(row: &SqliteRow, operation: &'static str) -> Result<Action, Error> {
-    let failed = |source| error(operation, source);
-    let kind: String = row.try_get("kind").map_err(failed)?;
-    let aggregate_kind: Option<String> = row.try_get("aggregate_kind").map_err(failed)?;
-    let target = match aggregate_kind {
-        Some(kind) => Target::Aggregate(AggregateKey {
-            kind,
-            id: row.try_get("aggregate_id").map_err(failed)?,
-        }),
-        None => Target::Place(Place {
-            topic: row.try_get("topic").map_err(failed)?,
-            offset: row.try_get("log_offset").map_err(failed)?,
-        }),
-    };
-    Ok(Action {
-        id: row.try_get("id").map_err(failed)?,
-        shard: ShardId(row.try_get("shard").map_err(failed)?),
-        kind: known(ActionKind::of(&kind), &kind, operation)?,
-        target,
-        operator: row.try_get("operator").map_err(failed)?,
-        reason: row.try_get("reason").map_err(failed)?,
-        at: Timestamp(row.try_get("at").map_err(failed)?),
-    })
-}
-
-/// A stored name's meaning; one that this program does not know was written by another.
-pub(super) fn known<V>(value: Option<V>, name: &str, operation: &'static str) -> Result<V, Error> {
-    value.ok_or_else(|| {
-        let detail = format!("this program does not know the stored word {name:?}");
-        Error::new(ErrorKind::Fatal, operation, detail)
-    })
-}
-
-/// The one record that `bytes` hold.
-pub(super) fn record(bytes: Vec<u8>, operation: &'static str) -> Result<Record, Error> {
-    let fatal = |detail: String| Error::new(ErrorKind::Fatal, operation, detail);
-    let records = outbox::decode(bytes.into()).map_err(|source| fatal(source.to_string()))?;
-    let mut records = records.into_iter();
-    match (records.next(), records.next()) {
-        (Some(record), None) => Ok(record),
-        _ => Err(fatal("a row does not hold exactly one record".to_owned())),
-    }
-}
-
-/// A limit as SQLite takes it.
-pub(super) fn bound(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

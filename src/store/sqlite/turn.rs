@@ -4,13 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{Write, bulk, effects, error};
-use crate::context::{ContentHash, Context};
+use super::{Write, bulk, effects, error, reading};
+use crate::context::Context;
 use crate::crash::{self, Point};
 use crate::shard::ShardId;
-use crate::store::{
-    AggregateKey, Cursor, Effects, Error, ErrorKind, InboxKey, OutboxRow, Seen, Tables, Turn,
-};
+use crate::store::{AggregateKey, Cursor, Effects, Error, InboxKey, OutboxRow, Seen, Tables, Turn};
 
 /// A turn of [`super::SqliteStore`]. Dropping it undoes it.
 #[derive(Debug)]
@@ -131,7 +129,7 @@ async fn seen(
                     key: row.try_get(1).map_err(failed)?,
                     id,
                 };
-                applied.insert(key, content_hash(&content)?);
+                applied.insert(key, reading(OPERATION).content(&content)?);
             }
         }
     }
@@ -139,15 +137,4 @@ async fn seen(
         inbox: applied,
         parked: held_up,
     })
-}
-
-fn content_hash(bytes: &[u8]) -> Result<ContentHash, Error> {
-    match bytes.try_into() {
-        Ok(hash) => Ok(ContentHash(hash)),
-        Err(_) => Err(Error::new(
-            ErrorKind::Fatal,
-            "seen",
-            "an inbox entry's content hash is not 32 bytes long",
-        )),
-    }
 }

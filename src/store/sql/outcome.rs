@@ -5,16 +5,16 @@ use crate::store::{Error, ErrorKind};
 /// Counts one write transaction in `store_transactions_total{outcome}` when it ends: `committed`,
 /// `unknown`, or `rolled_back`, which includes being dropped.
 #[derive(Debug)]
-pub(super) struct Outcome(&'static str);
+pub(crate) struct Outcome(&'static str);
 
 impl Outcome {
     /// A transaction has begun.
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self("rolled_back")
     }
 
     /// COMMIT was answered with `result`.
-    pub(super) fn end(mut self, result: &Result<(), Error>) {
+    pub(crate) fn end(mut self, result: &Result<(), Error>) {
         self.0 = match result {
             Ok(()) => "committed",
             Err(error) if error.kind == ErrorKind::Unknown => "unknown",
