@@ -1,4 +1,4 @@
-//! Order's tables in SQLite and in memory: the same story leads to the same events and rows.
+//! Order's tables in every database: the same story leads to the same events and rows as in memory.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 
 mod harness;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use contracts::inventory::ReservationEvent;
@@ -19,13 +20,15 @@ use messaging::context::{Context, Incoming, Recognised};
 use messaging::envelope::Envelope;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::memory::MemoryStore;
+use messaging::store::postgres::{Location, PostgresStore, migrate, scratch};
 use messaging::store::sqlite::SqliteStore;
 use messaging::store::{Effects, Store, Turn};
 use order::context::OrderContext;
 use order::domain::{Message, Status};
 use order::store::memory::{self, MemoryQueries, MemoryTables};
-use order::store::sqlite::{MIGRATIONS, OrderTables, SqliteQueries};
-use order::store::{Filter, Listed, Queries};
+use order::store::postgres::{self, PostgresQueries};
+use order::store::sqlite::{self, SqliteQueries};
+use order::store::{Export, Filter, Listed, Queries};
 use proptest::prelude::*;
 
 const SHARD: ShardId = ShardId(0);
@@ -105,17 +108,17 @@ fn incoming(offset: i64, message: Message) -> Incoming<Message> {
     }
 }
 
-async fn both_agree(batches: Vec<Vec<Message>>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("order.db");
-    let sqlite = SqliteStore::open(&path, &MIGRATIONS, OrderTables)
-        .await
-        .unwrap();
+/// A story in batches, told to a database and to the store in memory.
+async fn both_agree(
+    database: &impl Store<OrderContext>,
+    queries: &impl Queries,
+    tombstones: impl AsyncFn() -> Vec<(String, String)>,
+    batches: Vec<Vec<Message>>,
+) {
     let memory = MemoryStore::new(MemoryTables);
     let reader = memory.reader();
-    let in_sqlite = SqliteQueries::new(sqlite.reader().clone());
     let in_memory = MemoryQueries::new(reader.clone());
-    sqlite.claim(SHARD, FIRST).await.unwrap();
+    database.claim(SHARD, FIRST).await.unwrap();
     Store::<OrderContext>::claim(&memory, SHARD, FIRST)
         .await
         .unwrap();
@@ -126,32 +129,101 @@ async fn both_agree(batches: Vec<Vec<Message>>) {
             incoming(offset, message)
         };
         let batch: Vec<_> = batch.into_iter().map(next).collect();
-        let events = turn(&sqlite, &batch).await;
+        let events = turn(database, &batch).await;
         assert_eq!(turn(&memory, &batch).await, events);
-        let rows = shown(&in_sqlite).await;
+        let rows = shown(queries).await;
         assert_eq!(shown(&in_memory).await, rows);
         let newest_first = memory::orders(&reader).unwrap().into_iter().rev();
         assert_eq!(newest_first.collect::<Vec<_>>(), rows[0]);
-        let tombstones: Vec<(String, String)> =
-            sqlx::query_as("SELECT order_id, reason FROM tombstones ORDER BY order_id")
-                .fetch_all(sqlite.reader())
-                .await
-                .unwrap();
         let kept = memory::tombstones(&reader).unwrap().into_iter();
         let kept = kept.map(|(order_id, row)| (order_id, row.reason));
-        assert_eq!(kept.collect::<Vec<_>>(), tombstones);
+        assert_eq!(kept.collect::<Vec<_>>(), tombstones().await);
     }
-    sqlite.close().await;
+}
+
+/// What an export gives: all pages, and the named ones.
+async fn exported(export: &impl Export) {
+    let all = export.after(0, 100).await.unwrap();
+    let paged = async {
+        let (mut found, mut last) = (Vec::new(), 0);
+        loop {
+            let page = export.after(last, 2).await.unwrap();
+            let Some(end) = page.last() else {
+                return found;
+            };
+            last = end.sequence;
+            found.extend(page);
+        }
+    };
+    assert_eq!(paged.await, all);
+    let ids: Vec<String> = all
+        .iter()
+        .map(|listed| listed.order.placed.order_id.clone())
+        .chain(["nobody's".to_owned()])
+        .collect();
+    let mut named = export.of(&ids).await.unwrap();
+    named.sort_by_key(|order| order.placed.order_id.clone());
+    let mut expected: Vec<_> = all.into_iter().map(|listed| listed.order).collect();
+    expected.sort_by_key(|order| order.placed.order_id.clone());
+    assert_eq!(named, expected);
+}
+
+const TOMBSTONES: &str = "SELECT order_id, reason FROM tombstones ORDER BY order_id";
+
+async fn sqlite_agrees(batches: Vec<Vec<Message>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("order.db");
+    let store = SqliteStore::open(&path, &sqlite::MIGRATIONS, sqlite::OrderTables)
+        .await
+        .unwrap();
+    let queries = SqliteQueries::new(store.reader().clone());
+    let tombstones = async || {
+        let rows = sqlx::query_as(TOMBSTONES).fetch_all(store.reader());
+        rows.await.unwrap()
+    };
+    both_agree(&store, &queries, tombstones, batches).await;
+    exported(&queries).await;
+    store.close().await;
+}
+
+async fn postgres_agrees(location: Location, batches: Vec<Vec<Message>>) {
+    migrate(&location, &postgres::MIGRATIONS).await.unwrap();
+    let tables = postgres::OrderTables;
+    let store = PostgresStore::open(&location, "test", &postgres::MIGRATIONS, tables)
+        .await
+        .unwrap();
+    let queries = PostgresQueries::new(store.reader().clone());
+    let tombstones = async || {
+        let rows = sqlx::query_as(TOMBSTONES).fetch_all(store.reader());
+        rows.await.unwrap()
+    };
+    both_agree(&store, &queries, tombstones, batches).await;
+    exported(&queries).await;
+    store.close().await;
+}
+
+fn batches() -> impl Strategy<Value = Vec<Vec<Message>>> {
+    prop::collection::vec(prop::collection::vec(message(), 1..6), 1..10)
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(test);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn sqlite_and_memory_agree(
-        batches in prop::collection::vec(prop::collection::vec(message(), 1..6), 1..10)
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(both_agree(batches));
+    fn sqlite_and_memory_agree(batches in batches()) {
+        run(sqlite_agrees(batches));
+    }
+
+    #[test]
+    #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+    fn postgres_and_memory_agree(batches in batches()) {
+        run(scratch::with(|location| postgres_agrees(location, batches)));
     }
 }

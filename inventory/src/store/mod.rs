@@ -18,6 +18,8 @@ use crate::domain::stock::Stock;
 
 pub mod loading;
 pub mod memory;
+pub mod postgres;
+mod row;
 pub mod sqlite;
 
 /// The book that this version works on.

@@ -1,179 +1,63 @@
-//! SQLite holds exactly what the rules say, and gives it back.
+//! Every database holds exactly what the rules say, and gives it back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::future::Future;
 use std::sync::Arc;
 
 use contracts::order::OnShortage;
 use contracts::proto::inventory_audit_service_server::InventoryAuditService;
 use contracts::proto::{ExportReservationsRequest, ReservationRow};
 use futures::StreamExt;
-use inventory::context::{InventoryContext, Message};
-use inventory::domain::book::Counters;
-use inventory::domain::ids::{OrderId, ProductId, ReceiptId};
-use inventory::domain::marks::Mark;
-use inventory::domain::receive::Receipt;
-use inventory::domain::reservation::{Flow, Lines, Reservation, Status};
+use inventory::context::Message;
+use inventory::domain::ids::{OrderId, ProductId};
+use inventory::domain::reservation::Status;
 use inventory::domain::stock::Stock;
 use inventory::limits::Bounds;
 use inventory::service::export::ReservationExport;
 use inventory::store::Queries;
-use inventory::store::memory::Holdings;
-use inventory::store::sqlite::{MIGRATIONS, SqliteQueries, SqliteTables};
 use messaging::context::{Incoming, Recognised};
-use messaging::shard::Epoch;
-use messaging::store::Store;
-use messaging::store::sqlite::SqliteStore;
+use messaging::store::postgres::scratch;
 use proptest::prelude::*;
-use sqlx::Row;
 use tonic::Request;
 
+use crate::databases::{Database, Kind, PostgresServer, SqliteFile};
 use crate::story::{
     Senders, Step, batches, cancelled, completed, incoming, placed, receive, steps,
 };
-use crate::world::{NO_PASS, SHARD, Turned, World, turn};
+use crate::world::{NO_PASS, World};
 
-/// Inventory's database in a file, owned by this test.
-struct Database {
-    store: SqliteStore<SqliteTables>,
-    bounds: Bounds,
-    epoch: Epoch,
+/// Each test, once for each database.
+macro_rules! on_every_database {
+    ($($test:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$test::<super::SqliteFile>(folder.path().join("i.db")).await;
+            })*
+        }
+
+        mod postgres_server {
+            $(#[tokio::test]
+            #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+            async fn $test() {
+                super::scratch::with(async |location| {
+                    super::$test::<super::PostgresServer>(location).await;
+                })
+                .await;
+            })*
+        }
+    };
 }
 
-impl Database {
-    async fn open(path: &Path, bounds: Bounds) -> Self {
-        let tables = SqliteTables::within(bounds);
-        let store = SqliteStore::open(path, &MIGRATIONS, tables).await.unwrap();
-        let epoch = store.highest_epoch().await.unwrap().next();
-        Store::<InventoryContext>::claim(&store, SHARD, epoch)
-            .await
-            .unwrap();
-        Self {
-            store,
-            bounds,
-            epoch,
-        }
-    }
-
-    async fn turn(&self, messages: &[Incoming<Message>]) -> Turned {
-        turn(&self.store, self.epoch, self.bounds, messages).await
-    }
-
-    fn queries(&self) -> SqliteQueries {
-        SqliteQueries::new(self.store.reader().clone())
-    }
-
-    /// Every row.
-    async fn dump(&self) -> Holdings {
-        let waiters = self.waiters().await;
-        let mut reservations = self.reservations().await;
-        for ((product, _), order) in &waiters {
-            let waiting = reservations.get_mut(order).unwrap();
-            waiting.short.insert(product.clone());
-        }
-        Holdings {
-            counters: self.counters().await,
-            stock: self.stock().await,
-            receipts: self.receipts().await,
-            reservations,
-            waiters,
-            marks: self.marks().await,
-        }
-    }
-
-    async fn rows(&self, sql: &'static str) -> Vec<sqlx::sqlite::SqliteRow> {
-        sqlx::query(sql)
-            .fetch_all(self.store.reader())
-            .await
-            .unwrap()
-    }
-
-    async fn counters(&self) -> Counters {
-        let rows = self.rows("SELECT * FROM stock_book").await;
-        assert_eq!(rows.len(), 1, "there is one book");
-        Counters {
-            position: rows[0].get("next_position"),
-            fulfilment: rows[0].get("next_fulfilment"),
-            mark: rows[0].get("next_mark"),
-        }
-    }
-
-    async fn stock(&self) -> BTreeMap<ProductId, Stock> {
-        let rows = self.rows("SELECT * FROM stock").await;
-        let rows = rows.iter().map(|row| {
-            let stock = Stock {
-                on_hand: row.get("on_hand"),
-                reserved: row.get("reserved"),
-                version: row.get("version"),
-            };
-            (ProductId::from(row.get::<String, _>("product_id")), stock)
-        });
-        rows.collect()
-    }
-
-    async fn receipts(&self) -> BTreeMap<ReceiptId, Receipt> {
-        let rows = self.rows("SELECT * FROM receipt").await;
-        let rows = rows.iter().map(|row| {
-            let receipt = Receipt {
-                receipt_id: ReceiptId::from(row.get::<String, _>("receipt_id")),
-                product_id: ProductId::from(row.get::<String, _>("product_id")),
-                quantity: row.get("quantity"),
-            };
-            (receipt.receipt_id.clone(), receipt)
-        });
-        rows.collect()
-    }
-
-    async fn reservations(&self) -> BTreeMap<OrderId, Reservation> {
-        let mut found = BTreeMap::new();
-        for row in self.rows("SELECT * FROM reservation").await {
-            let order_id = OrderId::from(row.get::<String, _>("order_id"));
-            let reservation = Reservation {
-                order_id: order_id.clone(),
-                order_version: row.get("order_version"),
-                version: row.get("version"),
-                status: Status::from_name(row.get("status")).unwrap(),
-                position: row.get("position"),
-                fulfilment: row.get("fulfilment"),
-                lines: Lines::new(),
-                short: Default::default(),
-                flow: Flow {
-                    correlation_id: row.get("correlation_id"),
-                    traceparent: row.get("traceparent"),
-                },
-            };
-            found.insert(order_id, reservation);
-        }
-        for row in self.rows("SELECT * FROM reservation_line").await {
-            let order_id = OrderId::from(row.get::<String, _>("order_id"));
-            let product = ProductId::from(row.get::<String, _>("product_id"));
-            let reservation: &mut Reservation = found.get_mut(&order_id).unwrap();
-            reservation.lines.insert(product, row.get("quantity"));
-        }
-        found
-    }
-
-    async fn waiters(&self) -> BTreeMap<(ProductId, i64), OrderId> {
-        let rows = self.rows("SELECT * FROM waiter").await;
-        let rows = rows.iter().map(|row| {
-            let product = ProductId::from(row.get::<String, _>("product_id"));
-            let order = OrderId::from(row.get::<String, _>("order_id"));
-            ((product, row.get("position")), order)
-        });
-        rows.collect()
-    }
-
-    async fn marks(&self) -> BTreeMap<ProductId, Mark> {
-        let rows = self.rows("SELECT * FROM fulfilment_mark").await;
-        let rows = rows.iter().map(|row| {
-            let mark = Mark {
-                sequence: row.get("sequence"),
-                causation_id: row.get("causation_id"),
-            };
-            (ProductId::from(row.get::<String, _>("product_id")), mark)
-        });
-        rows.collect()
-    }
+on_every_database! {
+    what_a_batch_led_to_stands_in_the_rows,
+    a_pass_that_was_cut_short_goes_on_after_a_restart,
+    a_receipt_counts_once_and_other_content_under_its_id_is_a_conflict,
+    repeats_of_an_orders_events_change_nothing,
+    queries_see_what_is_committed_page_by_page,
+    an_export_gives_every_reservation_once_and_named_ones_with_their_places,
+    the_database_itself_refuses_more_reserved_than_there_is,
 }
 
 fn order(id: &str, product: u8, quantity: i32) -> Incoming<Message> {
@@ -191,42 +75,81 @@ fn goods(receipt: &str, product: &str, quantity: i32) -> Incoming<Message> {
     )
 }
 
+/// The same story in a database and in memory: the same events, the same rows, turn by turn. Every
+/// turn loads afresh, so what one writes is what the next one reads.
+async fn agrees_with_memory<K: Kind>(
+    place: K::Place,
+    mut plain: World,
+    bounds: Bounds,
+    batches: Vec<Vec<Step>>,
+) -> Result<(), TestCaseError> {
+    let database = Database::<K>::open(&place, bounds).await;
+    let mut senders = Senders::default();
+    // Then the pass goes on until nothing is left to do.
+    let rest = std::iter::repeat_n(Vec::new(), 10_000);
+    let told = batches.len();
+    for (number, batch) in batches.into_iter().chain(rest).enumerate() {
+        let messages = senders.send_all(&batch, |order| plain.holdings.status(order));
+        let expected = plain.turn_beside(bounds, &messages).await;
+        let found = database.turn(&messages).await;
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(&database.dump().await, &plain.holdings);
+        if number >= told && !expected.more {
+            break;
+        }
+    }
+    database.close().await;
+    Ok(())
+}
+
+fn run<V>(test: impl Future<Output = V>) -> V {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(test)
+}
+
+/// A story in batches, and the bounds of its turns.
+fn stories() -> impl Strategy<Value = (Bounds, Vec<Vec<Step>>)> {
+    let sizes = prop::collection::vec(1..10_usize, 1..20);
+    let bounds = (1..4_usize, 1..4_usize, 1..6_usize);
+    (steps(3), sizes, bounds).prop_map(|(steps, sizes, bounds)| {
+        let (waiters_per_turn, products_per_turn, places_per_turn) = bounds;
+        let bounds = Bounds {
+            waiters_per_turn,
+            products_per_turn,
+            places_per_turn,
+        };
+        let batches = batches(&steps, &sizes)
+            .into_iter()
+            .map(|batch| batch.to_vec());
+        (bounds, batches.collect())
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// The same story in SQLite and in memory: the same events, the same rows, turn by turn. Every
-    /// turn loads afresh, so what one writes is what the next one reads.
     #[test]
-    fn sqlite_and_memory_agree(
-        steps in steps(3),
-        sizes in prop::collection::vec(1..10_usize, 1..20),
-        (waiters_per_turn, products_per_turn, places_per_turn) in (1..4_usize, 1..4_usize, 1..6_usize),
-    ) {
-        let bounds = Bounds { waiters_per_turn, products_per_turn, places_per_turn };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    fn sqlite_and_memory_agree((bounds, batches) in stories()) {
         let folder = tempfile::tempdir().unwrap();
-        let database = runtime.block_on(Database::open(&folder.path().join("i.db"), bounds));
-        let mut plain = World::default();
-        let mut senders = Senders::default();
-        let mut turn = |batch: &[Step]| {
-            let messages = senders.send_all(batch, |order| plain.holdings.status(order));
-            let expected = plain.turn(bounds, &messages);
-            let found = runtime.block_on(database.turn(&messages));
-            prop_assert_eq!(&found, &expected);
-            prop_assert_eq!(&runtime.block_on(database.dump()), &plain.holdings);
-            Ok(expected.more)
-        };
-        for batch in batches(&steps, &sizes) {
-            turn(batch)?;
-        }
-        while turn(&[])? {}
+        let path = folder.path().join("i.db");
+        let plain = World::default();
+        run(agrees_with_memory::<SqliteFile>(path, plain, bounds, batches))?;
+    }
+
+    #[test]
+    #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+    fn postgres_and_memory_agree((bounds, batches) in stories()) {
+        let plain = World::default();
+        run(scratch::with(|location| {
+            agrees_with_memory::<PostgresServer>(location, plain, bounds, batches)
+        }))?;
     }
 }
 
-#[tokio::test]
-async fn what_a_batch_led_to_stands_in_the_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("i.db"), Bounds::default()).await;
+async fn what_a_batch_led_to_stands_in_the_rows<K: Kind>(place: K::Place) {
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     let turned = database
         .turn(&[
             goods("R1", "P1", 10),
@@ -245,18 +168,15 @@ async fn what_a_batch_led_to_stands_in_the_rows() {
     assert_eq!(rows.waiters[&(product, 1)], OrderId::from("O2"));
 }
 
-#[tokio::test]
-async fn a_pass_that_was_cut_short_goes_on_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("i.db");
-    let database = Database::open(&path, NO_PASS).await;
+async fn a_pass_that_was_cut_short_goes_on_after_a_restart<K: Kind>(place: K::Place) {
+    let database = Database::<K>::open(&place, NO_PASS).await;
     database.turn(&[goods("R1", "P1", 1)]).await;
     database.turn(&[order("O1", 1, 5), order("O2", 1, 5)]).await;
     let cut_short = database.turn(&[goods("R2", "P1", 9)]).await;
     assert_eq!((cut_short.outgoing.len(), cut_short.more), (1, true));
-    database.store.close().await;
+    database.close().await;
 
-    let database = Database::open(&path, Bounds::default()).await;
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     let turned = database.turn(&[]).await;
     assert_eq!((turned.outgoing.len(), turned.more), (2, false));
     assert_eq!(turned.outgoing[0].cause.causation_id, "receive R2");
@@ -266,10 +186,10 @@ async fn a_pass_that_was_cut_short_goes_on_after_a_restart() {
     assert!(rows.marks.is_empty() && rows.waiters.is_empty());
 }
 
-#[tokio::test]
-async fn a_receipt_counts_once_and_other_content_under_its_id_is_a_conflict() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("i.db"), Bounds::default()).await;
+async fn a_receipt_counts_once_and_other_content_under_its_id_is_a_conflict<K: Kind>(
+    place: K::Place,
+) {
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     let first = goods("R1", "P1", 10);
     database.turn(std::slice::from_ref(&first)).await;
     let turned = database
@@ -289,10 +209,8 @@ async fn a_receipt_counts_once_and_other_content_under_its_id_is_a_conflict() {
     assert_eq!(rows.stock[&ProductId::from("P1")].on_hand, 10);
 }
 
-#[tokio::test]
-async fn repeats_of_an_orders_events_change_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("i.db"), Bounds::default()).await;
+async fn repeats_of_an_orders_events_change_nothing<K: Kind>(place: K::Place) {
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     let story = [
         goods("R1", "P1", 10),
         order("O1", 1, 3),
@@ -305,10 +223,8 @@ async fn repeats_of_an_orders_events_change_nothing() {
     assert_eq!(database.dump().await, before);
 }
 
-#[tokio::test]
-async fn queries_see_what_is_committed_page_by_page() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("i.db"), Bounds::default()).await;
+async fn queries_see_what_is_committed_page_by_page<K: Kind>(place: K::Place) {
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     let queries = database.queries();
     assert_eq!(queries.stock("P1").await.unwrap(), None);
     let receipts = ["P1", "P3", "P2"].map(|product| goods(product, product, 4));
@@ -326,7 +242,10 @@ async fn queries_see_what_is_committed_page_by_page() {
 }
 
 /// What an export of these orders holds (all if there are none named), and in how many answers.
-async fn exported(database: &Database, order_ids: &[&str]) -> (Vec<ReservationRow>, usize) {
+async fn exported<K: Kind>(
+    database: &Database<K>,
+    order_ids: &[&str],
+) -> (Vec<ReservationRow>, usize) {
     let export = ReservationExport::new(Arc::new(database.queries()));
     let order_ids = order_ids.iter().map(|id| (*id).to_owned()).collect();
     let request = Request::new(ExportReservationsRequest { order_ids });
@@ -339,10 +258,10 @@ async fn exported(database: &Database, order_ids: &[&str]) -> (Vec<ReservationRo
     )
 }
 
-#[tokio::test]
-async fn an_export_gives_every_reservation_once_and_named_ones_with_their_places() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("i.db"), Bounds::default()).await;
+async fn an_export_gives_every_reservation_once_and_named_ones_with_their_places<K: Kind>(
+    place: K::Place,
+) {
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     assert_eq!(exported(&database, &[]).await, (vec![], 0));
     database.turn(&[goods("R1", "P1", 1)]).await;
     let ids: Vec<_> = (0..450).map(|number| format!("O{number:03}")).collect();
@@ -363,18 +282,14 @@ async fn an_export_gives_every_reservation_once_and_named_ones_with_their_places
     assert_eq!(places, [("O000", &[][..], &[][..]), ("O002", &p1, &[2])]);
 }
 
-#[tokio::test]
-async fn the_database_itself_refuses_more_reserved_than_there_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("i.db");
-    let database = Database::open(&path, Bounds::default()).await;
+async fn the_database_itself_refuses_more_reserved_than_there_is<K: Kind>(place: K::Place) {
+    let database = Database::<K>::open(&place, Bounds::default()).await;
     database.turn(&[goods("R1", "P1", 10)]).await;
-    let writer = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
-        .await
-        .unwrap();
     for broken in ["reserved = 11", "reserved = -1", "on_hand = -1"] {
-        let sql = format!("UPDATE stock SET {broken}");
-        let outcome = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&writer).await;
+        let outcome = K::execute(&place, &format!("UPDATE stock SET {broken}")).await;
         assert!(outcome.is_err(), "{broken}");
     }
+    K::execute(&place, "UPDATE stock SET reserved = 10")
+        .await
+        .unwrap();
 }

@@ -3,7 +3,7 @@
 //! | module | what is tested |
 //! |---|---|
 //! | `properties` | random stories keep the invariants, whatever the batches and bounds |
-//! | `database` | SQLite holds exactly what the rules say, and what the store in memory does |
+//! | `database` | SQLite and Postgres hold exactly what the rules say, and what the store in memory does |
 //! | `service` | the context under the real runtime: from records of the log to records of the log |
 //!
 //! `story` and `world` are what they stand on: random messages as Order would send them, and turns
@@ -16,6 +16,7 @@
 )]
 
 mod database;
+mod databases;
 mod properties;
 mod service;
 mod story;

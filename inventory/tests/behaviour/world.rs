@@ -55,8 +55,17 @@ impl Default for World {
 impl World {
     /// One turn: the messages, then a pass within `bounds`.
     pub(crate) fn turn(&mut self, bounds: Bounds, messages: &[Incoming<Message>]) -> Turned {
+        block_on(self.turn_beside(bounds, messages))
+    }
+
+    /// As [`World::turn`], inside a runtime.
+    pub(crate) async fn turn_beside(
+        &mut self,
+        bounds: Bounds,
+        messages: &[Incoming<Message>],
+    ) -> Turned {
         let store = self.store.connect(MemoryTables::within(bounds));
-        let turned = block_on(turn(&store, EPOCH, bounds, messages));
+        let turned = turn(&store, EPOCH, bounds, messages).await;
         self.holdings = holdings(&self.store.reader()).unwrap();
         self.events.extend(turned.outgoing.iter().cloned());
         turned

@@ -1,6 +1,8 @@
 //! Order's own tables: what the gRPC service reads through a narrow port, and the adapters.
 
 pub mod memory;
+pub mod postgres;
+mod row;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -26,7 +28,8 @@ pub struct Listed {
     pub order: Order,
 }
 
-/// The port for reading all orders, for an audit. As [`Queries`] otherwise.
+/// The port for reading all orders, for an audit. As [`Queries`] otherwise. An order whose placement
+/// commits while pages are read may be missing from them, wherever its sequence stands.
 #[async_trait]
 pub trait Export: Send + Sync + 'static {
     /// At most `limit` orders placed after the one at sequence `after` (0: from the first), in the

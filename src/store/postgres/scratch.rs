@@ -20,7 +20,7 @@ pub const VARIABLE: &str = "MESSAGING_TEST_POSTGRES";
     clippy::expect_used,
     reason = "a test that cannot run says why by a panic"
 )]
-pub async fn with<F: Future<Output = ()>>(test: impl FnOnce(Location) -> F) {
+pub async fn with<V, F: Future<Output = V>>(test: impl FnOnce(Location) -> F) -> V {
     let url = std::env::var(VARIABLE).expect("MESSAGING_TEST_POSTGRES names a database");
     let location = Location::new(url);
     let schema = format!("test_{}", SystemIds.fresh().simple());
@@ -34,9 +34,7 @@ pub async fn with<F: Future<Output = ()>>(test: impl FnOnce(Location) -> F) {
         .execute(drop)
         .await
         .expect("the schema is dropped");
-    if let Err(panic) = ended {
-        std::panic::resume_unwind(panic);
-    }
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A connection to look at a database with, beside the store.

@@ -36,13 +36,14 @@
 //! `CROSS JOIN` keeps SQLite from turning the join round and reading the whole table. `json_each`
 //! has columns of its own (`key`, `id`, `type`, `path`, ...): qualify yours where they meet.
 
-use serde::Serialize;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, SqliteConnection, Type};
 
 use super::error::error;
 use crate::store::Error;
+
+pub use crate::store::sql::json;
 
 /// Rows per statement: few distinct sizes, so that the statement cache holds them all.
 const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
@@ -105,17 +106,6 @@ fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
         rows = rest;
         Some(chunk)
     })
-}
-
-/// `items` as a JSON array, for `json_each($1)`.
-#[must_use]
-#[expect(
-    clippy::expect_used,
-    reason = "keys are strings, numbers and tuples of them, and JSON holds all of these"
-)]
-pub fn json<T: Serialize>(items: impl IntoIterator<Item = T>) -> String {
-    let items: Vec<T> = items.into_iter().collect();
-    serde_json::to_string(&items).expect("keys are strings and numbers")
 }
 
 /// Parameters of a statement, in order.
@@ -196,11 +186,5 @@ mod tests {
             assert!(chunks.len() <= rows.len() / CHUNKS[0] + 3 * (CHUNKS.len() - 1));
             assert_eq!(chunks.concat(), rows);
         }
-    }
-
-    #[test]
-    fn keys_travel_as_json() {
-        assert_eq!(json(["a\"b", "c"]), r#"["a\"b","c"]"#);
-        assert_eq!(json([("a", 1)]), r#"[["a",1]]"#);
     }
 }

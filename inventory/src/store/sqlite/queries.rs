@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use messaging::store::Error;
 use messaging::store::sqlite::{self, bulk};
-use sqlx::{Row, SqlitePool};
+use sqlx::SqlitePool;
 
-use super::read::{reservations_of, stock_of};
 use crate::domain::ids::ProductId;
 use crate::domain::reservation::Reservation;
 use crate::domain::stock::Stock;
+use crate::store::row::{self, stock_of};
 use crate::store::{BOOK, Export, Placed, Queries};
 
 /// Queries on a SQLite store.
@@ -58,6 +58,7 @@ impl Queries for SqliteQueries {
 #[async_trait]
 impl Export for SqliteQueries {
     async fn after(&self, after: &str, limit: usize) -> Result<Vec<Reservation>, Error> {
+        let failed = |source| sqlite::error("export reservations", source);
         let rows = sqlx::query(
             "SELECT reservation.*, line.product_id, line.quantity,
                     waiter.position IS NOT NULL AS waits
@@ -72,8 +73,8 @@ impl Export for SqliteQueries {
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.reader)
         .await
-        .map_err(|source| sqlite::error("export reservations", source))?;
-        reservations_of(&rows)
+        .map_err(failed)?;
+        row::reservations(&rows).map_err(failed)
     }
 
     async fn of(&self, order_ids: &[String]) -> Result<Vec<Placed>, Error> {
@@ -96,21 +97,6 @@ impl Export for SqliteQueries {
         .fetch_all(&self.reader)
         .await
         .map_err(failed)?;
-        let mut placed: Vec<_> = reservations_of(&rows)?
-            .into_iter()
-            .map(|reservation| Placed {
-                reservation,
-                places: Vec::new(),
-            })
-            .collect();
-        for row in &rows {
-            let order_id: &str = row.try_get("order_id").map_err(failed)?;
-            let place: i64 = row.try_get("place").map_err(failed)?;
-            let of = placed.binary_search_by(|one| one.reservation.order_id.as_str().cmp(order_id));
-            if let (Ok(index), 1..) = (of, place) {
-                placed[index].places.push(place);
-            }
-        }
-        Ok(placed)
+        row::placed(&rows).map_err(failed)
     }
 }

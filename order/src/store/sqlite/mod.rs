@@ -1,7 +1,6 @@
 //! Orders in SQLite: loaded and saved for a whole batch at a time.
 
 mod queries;
-mod row;
 
 use std::collections::BTreeSet;
 
@@ -9,13 +8,14 @@ use messaging::context::Context;
 use messaging::store::sqlite::bulk::{self, Insert};
 use messaging::store::sqlite::error;
 use messaging::store::{Error, Tables};
+use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
-use sqlx::{Row, SqliteConnection};
 
 pub use queries::SqliteQueries;
 
-use crate::context::{Changed, Loaded, OrderContext, State};
-use crate::domain::{Entry, Message, Order};
+use super::row::{self, Writes};
+use crate::context::{OrderContext, State};
+use crate::domain::{Message, Order};
 
 /// The tables' migrations, versions 1000 and up.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
@@ -34,33 +34,11 @@ impl Tables<OrderContext, SqliteConnection> for OrderTables {
     }
 
     async fn save(&self, tx: &mut SqliteConnection, state: &State) -> Result<(), Error> {
-        let (mut placed, mut updated, mut entombed, mut raised) = (vec![], vec![], vec![], vec![]);
-        for Changed {
-            order_id,
-            loaded,
-            entry,
-        } in state.changed()
-        {
-            match (loaded, entry) {
-                (Loaded::Order { sequence }, Entry::Known(order)) => {
-                    updated.push((sequence, order))
-                }
-                (Loaded::Nothing, Entry::Known(order)) => placed.push(order),
-                (Loaded::Tombstone, Entry::Known(order)) => {
-                    placed.push(order);
-                    raised.push(order_id);
-                }
-                (Loaded::Nothing, Entry::Tombstone { reason }) => {
-                    entombed.push((order_id, reason.as_str()));
-                }
-                // Nothing became of it: a completion of nothing, a second cancellation.
-                (_, Entry::Unknown | Entry::Tombstone { .. }) => {}
-            }
-        }
-        insert(tx, &placed).await?;
-        update(tx, &updated).await?;
-        entomb(tx, &entombed).await?;
-        raise(tx, &raised).await
+        let writes = Writes::of(state);
+        insert(tx, &writes.placed).await?;
+        update(tx, &writes.updated).await?;
+        entomb(tx, &writes.entombed).await?;
+        raise(tx, &writes.raised).await
     }
 }
 
@@ -68,7 +46,6 @@ impl Tables<OrderContext, SqliteConnection> for OrderTables {
 async fn load(tx: &mut SqliteConnection, ids: &BTreeSet<&str>) -> Result<State, Error> {
     const OPERATION: &str = "load orders";
     let failed = |source| error(OPERATION, source);
-    let mut state = State::default();
     let rows = sqlx::query(concat!(
         "SELECT wanted.value AS wanted, tombstones.reason AS tombstone, ",
         row::columns!(),
@@ -80,22 +57,7 @@ async fn load(tx: &mut SqliteConnection, ids: &BTreeSet<&str>) -> Result<State, 
     .fetch_all(tx)
     .await
     .map_err(failed)?;
-    for row in rows {
-        let order_id = row.try_get("wanted").map_err(failed)?;
-        let (loaded, entry) = match (
-            row.try_get("sequence").map_err(failed)?,
-            row.try_get("tombstone").map_err(failed)?,
-        ) {
-            (Some(sequence), _) => {
-                let order = row::order(&row).map_err(failed)?;
-                (Loaded::Order { sequence }, Entry::Known(order))
-            }
-            (None, Some(reason)) => (Loaded::Tombstone, Entry::Tombstone { reason }),
-            (None, None) => (Loaded::Nothing, Entry::Unknown),
-        };
-        state.insert(order_id, loaded, entry);
-    }
-    Ok(state)
+    row::state(&rows).map_err(failed)
 }
 
 async fn insert(tx: &mut SqliteConnection, placed: &[&Order]) -> Result<(), Error> {

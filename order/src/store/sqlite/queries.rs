@@ -3,12 +3,10 @@
 use async_trait::async_trait;
 use messaging::store::Error;
 use messaging::store::sqlite::{bulk, error};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
-use super::row;
 use crate::domain::Order;
-use crate::store::{Export, Filter, Listed, Queries};
+use crate::store::{Export, Filter, Listed, Queries, row};
 
 /// Reads orders over a pool of read-only connections.
 #[derive(Clone, Debug)]
@@ -69,7 +67,7 @@ impl Queries for SqliteQueries {
         query.push(" ORDER BY sequence DESC LIMIT ");
         query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let rows = query.build().fetch_all(&self.reader).await;
-        listed(&rows.map_err(failed)?).map_err(failed)
+        row::listed(&rows.map_err(failed)?).map_err(failed)
     }
 }
 
@@ -87,7 +85,7 @@ impl Export for SqliteQueries {
         .fetch_all(&self.reader)
         .await
         .map_err(failed)?;
-        listed(&rows).map_err(failed)
+        row::listed(&rows).map_err(failed)
     }
 
     async fn of(&self, order_ids: &[String]) -> Result<Vec<Order>, Error> {
@@ -101,19 +99,6 @@ impl Export for SqliteQueries {
         .fetch_all(&self.reader)
         .await
         .map_err(failed)?;
-        rows.iter()
-            .map(row::order)
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        row::orders(&rows).map_err(failed)
     }
-}
-
-fn listed(rows: &[SqliteRow]) -> Result<Vec<Listed>, sqlx::Error> {
-    let listed = |row: &SqliteRow| {
-        Ok(Listed {
-            sequence: row.try_get("sequence")?,
-            order: row::order(row)?,
-        })
-    };
-    rows.iter().map(listed).collect()
 }

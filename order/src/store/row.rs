@@ -1,0 +1,152 @@
+//! Orders as rows, in whichever database.
+
+use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
+use messaging::clock::Timestamp;
+use messaging::store::sql::{SqlRow, json};
+use sqlx::Error;
+use sqlx::error::BoxDynError;
+
+use super::Listed;
+use crate::context::{Changed, Loaded, State};
+use crate::domain::{Entry, Order, Status};
+
+/// The columns of an order, with its sequence.
+macro_rules! columns {
+    () => {
+        "orders.sequence, orders.order_id, orders.customer_id, orders.currency, orders.lines,
+         orders.on_shortage, orders.status, orders.version, orders.reservation_version,
+         orders.reason, orders.placed_at, orders.updated_at"
+    };
+}
+pub(super) use columns;
+
+/// The order in a row of [`columns`].
+pub(super) fn order(row: &impl SqlRow) -> Result<Order, Error> {
+    let lines: String = row.read("lines")?;
+    let on_shortage: String = row.read("on_shortage")?;
+    let status: String = row.read("status")?;
+    Ok(Order {
+        placed: PlaceOrder {
+            order_id: row.read("order_id")?,
+            customer_id: row.read("customer_id")?,
+            currency: row.read("currency")?,
+            lines: lines_from_json(&lines).map_err(|source| undecodable("lines", source.into()))?,
+            on_shortage: on_shortage_from_name(&on_shortage)
+                .ok_or_else(|| undecodable("on_shortage", on_shortage.into()))?,
+        },
+        status: Status::from_name(&status).ok_or_else(|| undecodable("status", status.into()))?,
+        version: row.read("version")?,
+        reservation_version: row.read("reservation_version")?,
+        reason: row.read("reason")?,
+        placed_at: Timestamp(row.read("placed_at")?),
+        updated_at: Timestamp(row.read("updated_at")?),
+    })
+}
+
+/// The orders in rows of [`columns`].
+pub(super) fn orders(rows: &[impl SqlRow]) -> Result<Vec<Order>, Error> {
+    rows.iter().map(order).collect()
+}
+
+/// The orders in rows of [`columns`], with their sequence.
+pub(super) fn listed(rows: &[impl SqlRow]) -> Result<Vec<Listed>, Error> {
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                sequence: row.read("sequence")?,
+                order: order(row)?,
+            })
+        })
+        .collect()
+}
+
+/// What the database holds under each `wanted` id: rows of [`columns`], empty where there is no
+/// order, beside the reason of the `tombstone`.
+pub(super) fn state(rows: &[impl SqlRow]) -> Result<State, Error> {
+    let mut state = State::default();
+    for row in rows {
+        let sequence: Option<i64> = row.read("sequence")?;
+        let tombstone: Option<String> = row.read("tombstone")?;
+        let (loaded, entry) = match (sequence, tombstone) {
+            (Some(sequence), _) => (Loaded::Order { sequence }, Entry::Known(order(row)?)),
+            (None, Some(reason)) => (Loaded::Tombstone, Entry::Tombstone { reason }),
+            (None, None) => (Loaded::Nothing, Entry::Unknown),
+        };
+        state.insert(row.read("wanted")?, loaded, entry);
+    }
+    Ok(state)
+}
+
+/// The rows that a changed state writes.
+#[derive(Debug, Default)]
+pub(super) struct Writes<'s> {
+    /// Orders to insert.
+    pub(super) placed: Vec<&'s Order>,
+    /// Orders to update, by their sequence.
+    pub(super) updated: Vec<(i64, &'s Order)>,
+    /// Tombstones to insert: order id and reason.
+    pub(super) entombed: Vec<(&'s str, &'s str)>,
+    /// Tombstones to delete, of orders that have been placed.
+    pub(super) raised: Vec<&'s str>,
+}
+
+impl<'s> Writes<'s> {
+    pub(super) fn of(state: &'s State) -> Self {
+        let mut writes = Self::default();
+        for Changed {
+            order_id,
+            loaded,
+            entry,
+        } in state.changed()
+        {
+            match (loaded, entry) {
+                (Loaded::Order { sequence }, Entry::Known(order)) => {
+                    writes.updated.push((sequence, order));
+                }
+                (Loaded::Nothing, Entry::Known(order)) => writes.placed.push(order),
+                (Loaded::Tombstone, Entry::Known(order)) => {
+                    writes.placed.push(order);
+                    writes.raised.push(order_id);
+                }
+                (Loaded::Nothing, Entry::Tombstone { reason }) => {
+                    writes.entombed.push((order_id, reason.as_str()));
+                }
+                // Nothing became of it: a completion of nothing, a second cancellation.
+                (_, Entry::Unknown | Entry::Tombstone { .. }) => {}
+            }
+        }
+        writes
+    }
+}
+
+/// `[[product_id, quantity, unit_price_minor], ...]`.
+pub(super) fn lines_to_json(lines: &[PlaceOrderLine]) -> String {
+    json(
+        lines
+            .iter()
+            .map(|line| (&line.product_id, line.quantity, line.unit_price_minor)),
+    )
+}
+
+fn lines_from_json(json: &str) -> Result<Vec<PlaceOrderLine>, serde_json::Error> {
+    let lines: Vec<(String, i32, i64)> = serde_json::from_str(json)?;
+    let line = |(product_id, quantity, unit_price_minor)| PlaceOrderLine {
+        product_id,
+        quantity,
+        unit_price_minor,
+    };
+    Ok(lines.into_iter().map(line).collect())
+}
+
+fn on_shortage_from_name(name: &str) -> Option<OnShortage> {
+    [OnShortage::Backorder, OnShortage::Reject]
+        .into_iter()
+        .find(|on_shortage| on_shortage.as_str() == name)
+}
+
+fn undecodable(column: &str, source: BoxDynError) -> Error {
+    Error::ColumnDecode {
+        index: format!("orders.{column}"),
+        source,
+    }
+}
