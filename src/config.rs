@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use crate::message::Binding;
+use crate::store::postgres::Location;
 use crate::telemetry::LogFormat;
 
 /// Where the log is, and how its topics are cut.
@@ -90,20 +91,27 @@ pub struct TelemetryArgs {
 pub enum StoreLocation {
     /// `sqlite:PATH`.
     Sqlite(PathBuf),
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    Postgres(Location),
 }
 
 /// The value of `--store` names no database that this program knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no database; write sqlite:PATH")]
+#[error(
+    "{0:?} is no kind of database; write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"
+)]
 pub struct UnknownStore(String);
 
 impl FromStr for StoreLocation {
     type Err = UnknownStore;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(UnknownStore(text.to_owned())),
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "sqlite" if !rest.is_empty() => Ok(Self::Sqlite(rest.into())),
+            // What is wrong with it is said when it is opened, without the password in it.
+            "postgres" | "postgresql" => Ok(Self::Postgres(Location::new(text))),
+            _ => Err(UnknownStore(kind.to_owned())),
         }
     }
 }
@@ -112,6 +120,7 @@ impl std::fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(location) => location.fmt(f),
         }
     }
 }
@@ -155,6 +164,14 @@ mod tests {
         assert_eq!(program.registry.binding(), Binding::Lookup);
         assert_eq!(program.telemetry.log_format, LogFormat::Json);
         assert_eq!(program.store, StoreLocation::Sqlite("data/order.db".into()));
+    }
+
+    #[test]
+    fn a_store_in_postgres_is_named_without_its_password() {
+        let arguments = ["program", "--store", "postgres://ada:s3cret@db:5433/order"];
+        let store = Program::parse_from(arguments).store;
+        assert_eq!(store.to_string(), "postgres://ada@db:5433/order");
+        assert!(!format!("{store:?}").contains("s3cret"));
     }
 
     #[test]

@@ -4,11 +4,16 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
+use sqlx::migrate::Migrator;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::TelemetryArgs;
-use crate::health::Health;
-use crate::{lease, registry, runtime, server, store, telemetry};
+use crate::health::{Condition, Health};
+use crate::ids::{Ids, SystemIds};
+use crate::store::postgres::{self, Location};
+use crate::{lease, limits, registry, runtime, server, store, telemetry};
 
 /// Exit status of a program that cannot start, or cannot go on.
 const CANNOT_START: u8 = 5;
@@ -38,13 +43,7 @@ impl Program {
         E: std::error::Error + 'static,
     {
         telemetry::init_logs(self.telemetry.log_format);
-        match self.serve(service).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{}: {error}", self.name);
-                ExitCode::from(CANNOT_START)
-            }
-        }
+        exit(self.name, self.serve(service).await)
     }
 
     async fn serve<F, E>(
@@ -76,6 +75,62 @@ impl Program {
         served?;
         observed?;
         Ok(())
+    }
+}
+
+/// Asks again while the database's answer may pass; `None` when told to stop before it did.
+/// `health` hears what is in the way.
+///
+/// # Errors
+/// When only a person can help.
+pub async fn until_reachable<V, F>(
+    health: &Health,
+    stop: &CancellationToken,
+    mut ask: impl FnMut() -> F,
+) -> Result<Option<V>, store::Error>
+where
+    F: Future<Output = Result<V, store::Error>>,
+{
+    const PART: &str = "database";
+    let mut backoff = limits::BACKOFF.start();
+    loop {
+        let reason = match ask().await {
+            Err(error) if error.kind == store::ErrorKind::Retry => error.to_string(),
+            answer => {
+                health.set(PART, Condition::Running);
+                return answer.map(Some);
+            }
+        };
+        health.set(PART, Condition::Stalled { reason });
+        let wait = SystemClock.sleep(backoff.next(SystemIds.random()));
+        if stop.run_until_cancelled(wait).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Brings the tables of a Postgres database up to date, waiting for it for a while.
+///
+/// # Errors
+/// When it cannot be reached, or used; one line.
+pub async fn migrate(location: &Location, migrations: &Migrator) -> Result<(), store::Error> {
+    let (health, stop) = (Health::new(), CancellationToken::new());
+    let asked = until_reachable(&health, &stop, || postgres::migrate(location, migrations));
+    match timeout(limits::POSTGRES_MIGRATION_WAIT, asked).await {
+        Ok(migrated) => migrated.map(drop),
+        // Why not, once more.
+        Err(_) => postgres::migrate(location, migrations).await,
+    }
+}
+
+/// Ends a program that does one thing: an error is one line on stderr and exit status 5.
+pub fn exit(name: &str, outcome: Result<(), impl std::fmt::Display>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::from(CANNOT_START)
+        }
     }
 }
 

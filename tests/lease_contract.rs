@@ -17,8 +17,12 @@ use async_trait::async_trait;
 use messaging::clock::{Clock, Timestamp};
 use messaging::lease::file::FileLease;
 use messaging::lease::memory::MemoryLease;
+use messaging::lease::postgres::PostgresLease;
 use messaging::lease::{Error, Lease, contract};
 use messaging::shard::Epoch;
+use messaging::store::contract::counter::CounterTables;
+use messaging::store::postgres::{Location, migrate, scratch};
+use sqlx::Executor;
 use tempfile::TempDir;
 
 /// Each rule, once for each adapter.
@@ -30,6 +34,18 @@ macro_rules! contract {
                 let folder = super::TempDir::new().unwrap();
                 let lease = super::FileLease::lock(&folder.path().join("order.db.lock")).unwrap();
                 super::contract::$rule(&lease).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+            async fn $rule() {
+                super::scratch::with(async |location| {
+                    let lease = super::postgres_lease(&location).await.unwrap();
+                    super::contract::$rule(&lease).await;
+                })
+                .await;
             })*
         }
 
@@ -48,6 +64,61 @@ contract! {
     epochs_rise_with_each_acquisition,
     a_released_shard_is_free_again,
     an_older_grant_is_lost,
+}
+
+async fn postgres_lease(location: &Location) -> Result<PostgresLease, Error> {
+    let migrations = CounterTables::postgres_migrations();
+    migrate(location, &migrations).await.unwrap();
+    PostgresLease::lock(location, "lease-test").await
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn a_postgres_database_has_one_owner_until_its_session_ends() {
+    scratch::with(async |location| {
+        let first = postgres_lease(&location).await.unwrap();
+        let grants = first.acquire(2).await.unwrap();
+        let error = postgres_lease(&location).await.unwrap_err();
+        assert!(matches!(error, Error::InUse { .. }), "{error}");
+        drop(first);
+        let second = loop {
+            match postgres_lease(&location).await {
+                Ok(lease) => break lease,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        assert_eq!(second.renew(&grants).await.unwrap().lost, grants);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn who_loses_the_session_loses_the_grants_and_goes_on_above_every_epoch() {
+    scratch::with(async |location| {
+        let lease = postgres_lease(&location).await.unwrap();
+        let grants = lease.acquire(2).await.unwrap();
+        let mut connection = scratch::connect(&location).await;
+        let statements = "INSERT INTO shard VALUES (0, 40);
+             SELECT pg_terminate_backend(pid) FROM pg_locks
+             WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
+               AND (classid::bigint << 32 | objid::bigint)
+                   = hashtextextended('owner of ' || current_schema(), 0)";
+        connection.execute(statements).await.unwrap();
+        assert_eq!(lease.renew(&grants).await.unwrap().lost, grants);
+        let again = loop {
+            match lease.acquire(2).await.unwrap() {
+                none if none.is_empty() => tokio::time::sleep(Duration::from_millis(20)).await,
+                grants => break grants,
+            }
+        };
+        assert!(
+            again.iter().all(|grant| grant.epoch > Epoch(40)),
+            "{again:?}"
+        );
+        assert_eq!(lease.renew(&again).await.unwrap().kept, again);
+    })
+    .await;
 }
 
 const LEASE_TIME: Duration = Duration::from_secs(10);

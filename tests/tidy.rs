@@ -26,8 +26,10 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Adapters that only `wiring.rs` may name in a service.
-const ADAPTERS: [&str; 8] = [
+const ADAPTERS: [&str; 10] = [
     "SqliteStore::open",
+    "PostgresStore::open",
+    "PostgresLease",
     "KafkaLog",
     "ConfluentRegistry",
     "FileLease",

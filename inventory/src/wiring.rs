@@ -1,61 +1,126 @@
 //! The only file that names concrete adapters.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use messaging::clock::SystemClock;
 use messaging::config::StoreLocation;
+use messaging::health::Health;
 use messaging::ids::SystemIds;
 use messaging::lease::file::FileLease;
+use messaging::lease::postgres::PostgresLease;
+use messaging::lease::{self, Lease};
 use messaging::log::kafka::{self, KafkaLog};
+use messaging::program;
 use messaging::registry::confluent::ConfluentRegistry;
 use messaging::runtime::Ports;
 use messaging::spawner::TokioSpawner;
+use messaging::store::postgres::{Location, PostgresStore};
 use messaging::store::sqlite::SqliteStore;
+use tokio_util::sync::CancellationToken;
 
-use crate::store::sqlite::{MIGRATIONS, SqliteQueries, SqliteTables};
-use crate::store::{Export, Queries};
+use crate::store::{Export, Queries, postgres, sqlite};
 use crate::{Args, Error};
 
+/// The name under which the log and the database know this service.
+const NAME: &str = "inventory";
+
 /// The service's parts, ready to run.
-pub(crate) struct Parts {
+pub(crate) struct Parts<S> {
     pub(crate) ports: Ports,
-    pub(crate) store: Arc<SqliteStore<SqliteTables>>,
+    pub(crate) store: Arc<S>,
     pub(crate) queries: Arc<dyn Queries>,
     pub(crate) export: Arc<dyn Export>,
 }
 
-/// Locks and opens the database; log and registry connect when first used.
-pub(crate) async fn open(args: &Args) -> Result<Parts, Error> {
-    let StoreLocation::Sqlite(path) = &args.store;
+/// Takes and opens a database file; log and registry connect when first used.
+pub(crate) async fn sqlite(
+    args: &Args,
+    path: &Path,
+) -> Result<Parts<SqliteStore<sqlite::SqliteTables>>, Error> {
     let failed = |source| Error::Store {
         location: args.store.to_string(),
         source,
     };
     // Locked first: a file that another process writes is not even looked into.
-    let lease = FileLease::lock_beside(path).map_err(|source| Error::Lease {
-        location: args.store.to_string(),
-        source,
-    })?;
-    let store = SqliteStore::open(path, &MIGRATIONS, SqliteTables::default())
+    let lease = FileLease::lock_beside(path).map_err(|source| in_use(&args.store, source))?;
+    let store = SqliteStore::open(path, &sqlite::MIGRATIONS, sqlite::SqliteTables::default())
         .await
         .map_err(failed)?;
     let lease = lease.starting_after(store.highest_epoch().await.map_err(failed)?);
-    let ports = Ports {
-        log: Arc::new(KafkaLog::new(kafka::Config {
-            bootstrap: args.log.log.clone(),
-            client_id: "inventory".to_owned(),
-        })),
-        registry: Arc::new(ConfluentRegistry::new(&args.registry.registry)?),
-        lease: Arc::new(lease),
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(SystemIds),
-        spawner: Arc::new(TokioSpawner),
-    };
-    let queries = Arc::new(SqliteQueries::new(store.reader().clone()));
+    let queries = Arc::new(sqlite::SqliteQueries::new(store.reader().clone()));
     Ok(Parts {
-        ports,
+        ports: ports(args, Arc::new(lease))?,
         export: Arc::clone(&queries) as Arc<dyn Export>,
         queries,
         store: Arc::new(store),
     })
+}
+
+/// Opens and takes a database on a server, once it can be reached; `None` when told to stop before.
+pub(crate) async fn postgres(
+    args: &Args,
+    location: &Location,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<Option<Parts<PostgresStore<postgres::PostgresTables>>>, Error> {
+    let opened = program::until_reachable(health, stop, || {
+        PostgresStore::open(
+            location,
+            NAME,
+            &postgres::MIGRATIONS,
+            postgres::PostgresTables::default(),
+        )
+    });
+    let opened = opened.await.map_err(|source| Error::Store {
+        location: args.store.to_string(),
+        source,
+    })?;
+    let Some(store) = opened else {
+        return Ok(None);
+    };
+    let lease = PostgresLease::lock(location, NAME)
+        .await
+        .map_err(|source| in_use(&args.store, source))?;
+    let queries = Arc::new(postgres::PostgresQueries::new(store.reader().clone()));
+    Ok(Some(Parts {
+        ports: ports(args, Arc::new(lease))?,
+        export: Arc::clone(&queries) as Arc<dyn Export>,
+        queries,
+        store: Arc::new(store),
+    }))
+}
+
+/// Brings the tables of a database on a server up to date; those of a file are when it is opened.
+pub(crate) async fn migrate(store: &StoreLocation) -> Result<(), Error> {
+    match store {
+        StoreLocation::Sqlite(_) => Ok(()),
+        StoreLocation::Postgres(location) => program::migrate(location, &postgres::MIGRATIONS)
+            .await
+            .map_err(|source| Error::Store {
+                location: store.to_string(),
+                source,
+            }),
+    }
+}
+
+fn ports(args: &Args, lease: Arc<dyn Lease>) -> Result<Ports, Error> {
+    Ok(Ports {
+        log: Arc::new(KafkaLog::new(kafka::Config {
+            bootstrap: args.log.log.clone(),
+            client_id: NAME.to_owned(),
+        })),
+        registry: Arc::new(ConfluentRegistry::new(&args.registry.registry)?),
+        lease,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+        spawner: Arc::new(TokioSpawner),
+    })
+}
+
+fn in_use(store: &StoreLocation, source: lease::Error) -> Error {
+    Error::Lease {
+        location: store.to_string(),
+        source,
+    }
 }

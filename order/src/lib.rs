@@ -26,6 +26,7 @@ use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
 use messaging::server;
+use messaging::store::{Operations, Store};
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
 
@@ -44,11 +45,13 @@ pub struct Args {
     #[command(flatten)]
     pub registry: RegistryArgs,
 
-    /// The service's database, as sqlite:PATH; made if it is not there. One process at a time.
+    /// The service's database: sqlite:PATH, made if it is not there, or
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be there. One process at a time.
     #[arg(
         long,
         env = "SHOP_STORE",
-        value_name = "sqlite:PATH",
+        hide_env_values = true,
+        value_name = "URL",
         default_value = "sqlite:data/order.db"
     )]
     pub store: StoreLocation,
@@ -65,12 +68,48 @@ pub async fn run(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    match &args.store {
+        StoreLocation::Sqlite(path) => {
+            let parts = wiring::sqlite(&args, path).await?;
+            let store = Arc::clone(&parts.store);
+            serve(&args, parts, listener, health, shutdown).await?;
+            store.close().await;
+        }
+        StoreLocation::Postgres(location) => {
+            let opened = wiring::postgres(&args, location, &health, &shutdown).await?;
+            let Some(parts) = opened else {
+                return Ok(());
+            };
+            let store = Arc::clone(&parts.store);
+            serve(&args, parts, listener, health, shutdown).await?;
+            store.close().await;
+        }
+    }
+    Ok(())
+}
+
+/// Brings the tables of `store` up to date, if that is not done by opening it.
+///
+/// # Errors
+/// When the database cannot be reached, or used; one line.
+pub async fn migrate(store: &StoreLocation) -> Result<(), Error> {
+    wiring::migrate(store).await
+}
+
+/// Runs the service on whichever store.
+async fn serve<S: Store<OrderContext> + Operations>(
+    args: &Args,
+    parts: wiring::Parts<S>,
+    listener: TcpListener,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let wiring::Parts {
         ports,
         store,
         queries,
         export,
-    } = wiring::open(&args).await?;
+    } = parts;
     let feed = Feed::new();
     let service = OrderQueries::new(queries, feed.clone(), Arc::clone(&ports.clock));
     let desk = Desk::new(source::ORDER, store.clone(), &ports, feed.clone());
@@ -95,7 +134,7 @@ pub async fn run(
     };
     let consuming = runtime::run(
         Arc::new(OrderContext),
-        Arc::clone(&store),
+        store,
         ports,
         options,
         feed,
@@ -107,6 +146,5 @@ pub async fn run(
     tokio::try_join!(async { consuming.await.map_err(Error::Runtime) }, async {
         serving.await.map_err(Error::Server)
     },)?;
-    store.close().await;
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Ownership by a file lock: one process owns all shards.
 
-use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -8,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::sole::Sole;
 use super::{Error, Grant, Lease, Renewal};
-use crate::shard::{Epoch, ShardId};
+use crate::shard::Epoch;
 
 /// All shards of a database that only one process may use, for as long as it holds a lock file.
 ///
@@ -24,18 +24,9 @@ use crate::shard::{Epoch, ShardId};
 /// ```
 #[derive(Debug)]
 pub struct FileLease {
-    after: Epoch,
-    held: Mutex<Held>,
+    held: Mutex<Sole>,
     /// Locked until dropped.
     _lock: File,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    /// Shards granted and not released.
-    shards: HashSet<ShardId>,
-    /// The last epoch granted per shard.
-    last: HashMap<ShardId, Epoch>,
 }
 
 impl FileLease {
@@ -48,7 +39,6 @@ impl FileLease {
         let file = open(path).map_err(|source| unreachable(path, &source))?;
         match file.try_lock() {
             Ok(()) => Ok(Self {
-                after: Epoch::default(),
                 held: Mutex::default(),
                 _lock: file,
             }),
@@ -71,12 +61,12 @@ impl FileLease {
 
     /// Grants epochs above `epoch`: the highest that the database has seen.
     #[must_use]
-    pub fn starting_after(mut self, epoch: Epoch) -> Self {
-        self.after = epoch;
+    pub fn starting_after(self, epoch: Epoch) -> Self {
+        self.held().restart_after(epoch);
         self
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Sole> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,37 +90,15 @@ fn unreachable(path: &Path, source: &io::Error) -> Error {
 #[async_trait]
 impl Lease for FileLease {
     async fn acquire(&self, partitions: i32) -> Result<Vec<Grant>, Error> {
-        let mut held = self.held();
-        let mut grants = Vec::new();
-        for shard in (0..partitions).map(ShardId) {
-            if held.shards.insert(shard) {
-                let epoch = held.last.get(&shard).unwrap_or(&self.after).next();
-                held.last.insert(shard, epoch);
-                grants.push(Grant { shard, epoch });
-            }
-        }
-        Ok(grants)
+        Ok(self.held().acquire(partitions))
     }
 
     async fn renew(&self, held: &[Grant]) -> Result<Renewal, Error> {
-        let now = self.held();
-        let (kept, lost) = held.iter().partition(|grant| {
-            now.shards.contains(&grant.shard) && now.last.get(&grant.shard) == Some(&grant.epoch)
-        });
-        Ok(Renewal {
-            kept,
-            lost,
-            surrender: Vec::new(),
-        })
+        Ok(self.held().renew(held))
     }
 
     async fn release(&self, grants: &[Grant]) -> Result<(), Error> {
-        let mut held = self.held();
-        for grant in grants {
-            if held.last.get(&grant.shard) == Some(&grant.epoch) {
-                held.shards.remove(&grant.shard);
-            }
-        }
+        self.held().release(grants);
         Ok(())
     }
 }

@@ -8,6 +8,8 @@ use crate::shard::{Epoch, ShardId};
 pub mod contract;
 pub mod file;
 pub mod memory;
+pub mod postgres;
+mod sole;
 
 /// A shard that this process owns, and the epoch it owns it under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -48,6 +48,7 @@ mod turn;
 pub use error::error;
 pub use location::Location;
 pub use open::migrate;
+pub(crate) use open::reserved;
 pub use turn::PostgresTurn;
 
 /// How long the server lets a session do what others may wait for; half the lease time at most.

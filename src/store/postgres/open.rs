@@ -93,6 +93,15 @@ pub(super) async fn pools(
     ))
 }
 
+/// A connection for one holder alone, who may leave it at rest.
+pub(crate) async fn reserved(
+    location: &Location,
+    application: &str,
+) -> Result<PgConnection, Error> {
+    let options = session(location.options()?, application, &Timeouts::default());
+    connect(&options.options([("idle_session_timeout", "0")])).await
+}
+
 /// What every session is told, whatever the server's configuration says.
 fn session(options: PgConnectOptions, application: &str, timeouts: &Timeouts) -> PgConnectOptions {
     let millis = |duration: Duration| duration.as_millis().to_string();
