@@ -8,8 +8,8 @@
 //! | port | module | adapters |
 //! |---|---|---|
 //! | [`log::Log`] | [`log`] | rskafka, in-memory |
-//! | [`store::Store`] | [`store`] | SQLite, in-memory |
-//! | [`lease::Lease`] | [`lease`] | file lock, in-memory |
+//! | [`store::Store`] | [`store`] | SQLite, Postgres, in-memory |
+//! | [`lease::Lease`] | [`lease`] | file lock, Postgres, in-memory |
 //! | [`registry::SchemaRegistry`] | [`registry`] | Confluent REST, in-memory |
 //! | [`clock::Clock`], [`ids::Ids`], [`spawner::Spawner`] | same names | tokio |
 //!
