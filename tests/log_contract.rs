@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use messaging::clock::SystemClock;
+use messaging::ids::{Ids, SystemIds};
 use messaging::log::Log;
 use messaging::log::contract::Fixture;
 use messaging::log::kafka::{Config, KafkaLog};
@@ -78,16 +79,58 @@ impl Fixture for OverKafka {
     }
 
     async fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
-        let client = ClientBuilder::new(vec![self.address.clone()])
-            .build()
-            .await
-            .unwrap();
-        let partition = client
-            .partition_client(topic, partition, UnknownTopicHandling::Error)
-            .await
-            .unwrap();
-        partition.delete_records(offset, 1_000).await.unwrap();
+        delete_before(vec![self.address.clone()], topic, partition, offset).await;
     }
 }
 
+async fn delete_before(bootstrap: Vec<String>, topic: &str, partition: i32, offset: i64) {
+    let client = ClientBuilder::new(bootstrap).build().await.unwrap();
+    let partition = client
+        .partition_client(topic, partition, UnknownTopicHandling::Error)
+        .await
+        .unwrap();
+    partition.delete_records(offset, 1_000).await.unwrap();
+}
+
 messaging::log_contract!(kafka, super::over_kafka);
+
+/// The rskafka adapter against a cluster that is there already: topics of its own, no process.
+struct OverCluster {
+    log: KafkaLog,
+    bootstrap: Vec<String>,
+    topic: String,
+}
+
+async fn over_cluster() -> OverCluster {
+    let bootstrap = std::env::var("MESSAGING_TEST_KAFKA").expect("export $(tests/kafka up)");
+    let bootstrap: Vec<_> = bootstrap.split(',').map(str::to_owned).collect();
+    OverCluster {
+        log: KafkaLog::new(Config {
+            bootstrap: bootstrap.clone(),
+            client_id: "contract".to_owned(),
+        }),
+        bootstrap,
+        topic: format!("contract.{:016x}", SystemIds.random()),
+    }
+}
+
+#[async_trait]
+impl Fixture for OverCluster {
+    fn log(&self) -> &dyn Log {
+        &self.log
+    }
+
+    fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    async fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        delete_before(self.bootstrap.clone(), topic, partition, offset).await;
+    }
+}
+
+messaging::log_contract!(
+    #[ignore = "needs a Kafka cluster: export $(tests/kafka up 3), which sets MESSAGING_TEST_KAFKA"]
+    cluster,
+    super::over_cluster
+);
