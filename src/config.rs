@@ -3,11 +3,15 @@
 //! Every flag has an environment variable with the prefix `SHOP_`. Flags whose default differs
 //! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
 
+pub mod access;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args};
 
+use self::access::AccessArgs;
+use crate::log::kafka::{self, KafkaLog};
 use crate::message::Binding;
 use crate::store::postgres::Location;
 use crate::telemetry::LogFormat;
@@ -34,6 +38,35 @@ pub struct LogArgs {
         value_parser = clap::value_parser!(i32).range(1..=1024)
     )]
     pub partitions: i32,
+
+    /// Replicas of every topic that this service creates; it waits for as many brokers [default: 3,
+    /// or as many as there are brokers].
+    #[arg(
+        long,
+        env = "SHOP_REPLICATION_FACTOR",
+        value_name = "N",
+        value_parser = clap::value_parser!(i16).range(1..)
+    )]
+    pub replication_factor: Option<i16>,
+
+    /// How to get in.
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+impl LogArgs {
+    /// A client of the log that tells brokers its name. It connects with its first call.
+    ///
+    /// # Errors
+    /// When the flags do not say how to get in.
+    pub fn client(&self, client_id: &str) -> Result<KafkaLog, access::Error> {
+        let config = kafka::Config {
+            bootstrap: self.log.clone(),
+            client_id: client_id.to_owned(),
+        };
+        let log = KafkaLog::secured(config, self.access.security()?);
+        Ok(log.with_replicas(self.replication_factor))
+    }
 }
 
 /// Where the schema registry is.
@@ -155,11 +188,14 @@ mod tests {
             "false",
             "--partitions",
             "8",
+            "--replication-factor",
+            "2",
             "--log-format",
             "json",
         ]);
         assert_eq!(program.log.log, ["a:1", "b:2"]);
         assert_eq!(program.log.partitions, 8);
+        assert_eq!(program.log.replication_factor, Some(2));
         assert_eq!(program.registry.registry, "http://c:3");
         assert_eq!(program.registry.binding(), Binding::Lookup);
         assert_eq!(program.telemetry.log_format, LogFormat::Json);
@@ -178,6 +214,7 @@ mod tests {
     fn nonsense_is_refused() {
         for arguments in [
             ["program", "--partitions", "0"],
+            ["program", "--replication-factor", "0"],
             ["program", "--store", "mysql:x"],
             ["program", "--store", "sqlite:"],
         ] {

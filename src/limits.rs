@@ -24,6 +24,12 @@ pub const OUTBOX_ROWS_MAX: i64 = 1_000;
 
 /// Own timeout of each call on the log, added to a long poll; rskafka has none.
 pub const LOG_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a bootstrap broker has to itself before the next one is asked as well: a machine that is
+/// gone answers nothing at all.
+pub const LOG_HEAD_START: Duration = Duration::from_millis(250);
+/// Replicas of a topic that the library creates, where there are as many brokers: one may be lost,
+/// and one more be down for maintenance.
+pub const LOG_REPLICAS: i16 = 3;
 /// After this much silence a connection to the log is tried with a harmless request before an
 /// append: brokers close idle connections (after 10 minutes by default) and restart.
 pub const LOG_PROBE_AFTER: Duration = Duration::from_secs(1);

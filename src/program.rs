@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::TelemetryArgs;
+use crate::config::{TelemetryArgs, access};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
@@ -153,6 +153,9 @@ pub enum Error {
         /// What the database says.
         source: store::Error,
     },
+    /// The log cannot be used as the flags say.
+    #[error(transparent)]
+    Access(#[from] access::Error),
     /// The registry's address cannot be used.
     #[error("--registry: {0}")]
     Registry(#[from] registry::Error),

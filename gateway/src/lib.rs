@@ -25,7 +25,7 @@ use std::sync::Arc;
 use contracts::proto::inventory_service_server::InventoryServiceServer;
 use contracts::proto::order_service_server::OrderServiceServer;
 use messaging::clock::Clock;
-use messaging::config::{LogArgs, RegistryArgs};
+use messaging::config::{LogArgs, RegistryArgs, access};
 use messaging::health::Health;
 use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
@@ -133,6 +133,9 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The log cannot be used as the flags say.
+    #[error(transparent)]
+    Access(#[from] access::Error),
     /// The server cannot run.
     #[error(transparent)]
     Server(#[from] server::Error),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use messaging::clock::SystemClock;
 use messaging::ids::SystemIds;
-use messaging::log::kafka::{self, KafkaLog};
 use messaging::registry::confluent::ConfluentRegistry;
 use messaging::spawner::TokioSpawner;
 use tonic::transport::{Channel, Endpoint};
@@ -13,10 +12,7 @@ use crate::{Args, Error, Ports, limits};
 
 /// The ports that `args` ask for. Nothing is connected yet.
 pub(crate) fn ports(args: &Args) -> Result<Ports, Error> {
-    let log = KafkaLog::new(kafka::Config {
-        bootstrap: args.log.log.clone(),
-        client_id: "gateway".to_owned(),
-    });
+    let log = args.log.client("gateway")?;
     let registry = ConfluentRegistry::new(&args.registry.registry)
         .map_err(|source| Error::url("--registry", &args.registry.registry, source))?;
     Ok(Ports {

@@ -10,7 +10,6 @@ use messaging::ids::SystemIds;
 use messaging::lease::file::FileLease;
 use messaging::lease::postgres::PostgresLease;
 use messaging::lease::{self, Lease};
-use messaging::log::kafka::{self, KafkaLog};
 use messaging::program;
 use messaging::registry::confluent::ConfluentRegistry;
 use messaging::runtime::Ports;
@@ -106,10 +105,7 @@ pub(crate) async fn migrate(store: &StoreLocation) -> Result<(), Error> {
 
 fn ports(args: &Args, lease: Arc<dyn Lease>) -> Result<Ports, Error> {
     Ok(Ports {
-        log: Arc::new(KafkaLog::new(kafka::Config {
-            bootstrap: args.log.log.clone(),
-            client_id: NAME.to_owned(),
-        })),
+        log: Arc::new(args.log.client(NAME)?),
         registry: Arc::new(ConfluentRegistry::new(&args.registry.registry)?),
         lease,
         clock: Arc::new(SystemClock),

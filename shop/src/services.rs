@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use messaging::config::access::AccessArgs;
 use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{self, Log};
 use messaging::registry::confluent::ConfluentRegistry;
@@ -105,17 +106,25 @@ pub struct LogArgs {
     /// URL of the schema registry [default: port 8081 of the gateway's host].
     #[arg(long, env = "SHOP_REGISTRY", value_name = "URL")]
     registry: Option<String>,
+
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 impl LogArgs {
     /// A client of the log that tells brokers its name, for example `shop-tail`. It connects with
     /// its first call.
-    #[must_use]
-    pub fn log(&self, gateway: &str, client_id: &str) -> Arc<dyn Log> {
-        Arc::new(KafkaLog::new(kafka::Config {
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] when the flags do not say how to get in.
+    pub fn log(&self, gateway: &str, client_id: &str) -> Result<Arc<dyn Log>, Failure> {
+        let config = kafka::Config {
             bootstrap: self.brokers(gateway),
             client_id: client_id.to_owned(),
-        }))
+        };
+        let security = self.access.security();
+        let security = security.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        Ok(Arc::new(KafkaLog::secured(config, security)))
     }
 
     /// A client of the registry. It connects with its first call.

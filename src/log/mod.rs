@@ -108,6 +108,13 @@ pub trait Log: Send + Sync + 'static {
     /// The number of partitions of `topic`, or `None` when it does not exist.
     async fn partitions(&self, topic: &str) -> Result<Option<i32>, Error>;
 
+    /// Refuses, as [`ErrorKind::Fatal`], a topic that is known to drop records for another reason
+    /// than their age. `Ok` when there is nothing against it, or when this cannot be told.
+    async fn check_topic(&self, topic: &str) -> Result<(), Error> {
+        let _ = topic;
+        Ok(())
+    }
+
     /// Appends `records` (at least one) to one partition; returns the last one's offset.
     async fn append(&self, topic: &str, partition: i32, records: Vec<Record>)
     -> Result<i64, Error>;

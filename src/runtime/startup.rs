@@ -74,6 +74,9 @@ async fn attempt<C: Context, S: Store<C>>(
         }
     }
     check_topics(context, ports, options.partitions).await?;
+    for topic in topics(context) {
+        ports.log.check_topic(topic).await?;
+    }
     check_database(context, store, ports, options.partitions).await?;
     Ok(Writer::bind(&*ports.registry, context.writes(), options.binding).await?)
 }

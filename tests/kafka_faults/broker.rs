@@ -17,7 +17,7 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsResponse, BrokerId, FetchRequest, FetchResponse, ListOffsetsResponse,
     MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, RequestHeader,
-    ResponseHeader, TopicName,
+    ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +33,8 @@ const VERSIONS: &[(ApiKey, i16)] = &[
     (ApiKey::ListOffsets, 1),
     (ApiKey::Metadata, 1),
     (ApiKey::ApiVersions, 0),
+    (ApiKey::SaslHandshake, 1),
+    (ApiKey::SaslAuthenticate, 0),
 ];
 
 /// What happens to one request of a kind; without a step it is served.
@@ -54,6 +56,8 @@ pub(crate) struct State {
     pub(crate) produce: VecDeque<Step>,
     /// Error code of the next answers to "which is the last offset".
     pub(crate) list_offsets: VecDeque<i16>,
+    /// Error code of the answer to every login; without one the connection is closed.
+    pub(crate) login: Option<i16>,
     /// New connections are accepted and never answered.
     pub(crate) silent: bool,
     /// The batches kept, by offset; each holds one record. A fetch returns those from its offset
@@ -173,6 +177,17 @@ fn answer(state: &mut State, address: SocketAddr, mut frame: Bytes) -> Answer {
             let request = FetchRequest::decode(&mut frame, version).unwrap();
             fetch(state, &request).encode(&mut body, version).unwrap();
         }
+        ApiKey::SaslHandshake => SaslHandshakeResponse::default()
+            .with_mechanisms(vec![StrBytes::from_static_str("PLAIN")])
+            .encode(&mut body, version)
+            .unwrap(),
+        ApiKey::SaslAuthenticate => match state.login {
+            Some(error_code) => SaslAuthenticateResponse::default()
+                .with_error_code(error_code)
+                .encode(&mut body, version)
+                .unwrap(),
+            None => return Answer::Cut,
+        },
         ApiKey::ListOffsets => list_offsets(state).encode(&mut body, version).unwrap(),
         other => panic!("{other:?} is not in the script"),
     }

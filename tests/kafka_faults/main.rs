@@ -17,6 +17,7 @@ use kafka_protocol::records::{
     Compression, Record as WireRecord, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use messaging::clock::Timestamp;
+use messaging::log::kafka::security::{Mechanism, Security};
 use messaging::log::kafka::{Config, KafkaLog};
 use messaging::log::{Error, ErrorKind, Log, ReadLimit, Record};
 use tokio::time::{Instant, timeout};
@@ -81,6 +82,78 @@ async fn a_broker_that_accepts_and_says_nothing_is_a_definite_failure() {
 
     broker.state().silent = false;
     assert_eq!(append(&log).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_silent_broker_holds_up_nobody_who_knows_another() {
+    let (silent, broker) = (Broker::start().await, Broker::start().await);
+    silent.state().silent = true;
+    // Whichever of the two is asked first.
+    for _ in 0..8 {
+        let log = KafkaLog::new(Config {
+            bootstrap: vec![silent.address.to_string(), broker.address.to_string()],
+            client_id: "test".to_owned(),
+        });
+        let start = Instant::now();
+        assert_eq!(log.partitions(TOPIC).await.unwrap(), Some(1));
+        assert!(start.elapsed() < CALL_TIMEOUT);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_is_final_and_a_lost_one_is_not() {
+    const SASL_AUTHENTICATION_FAILED: i16 = 58;
+    let broker = Broker::start().await;
+    let config = Config {
+        bootstrap: vec![broker.address.to_string()],
+        client_id: "test".to_owned(),
+    };
+    let [user, password] = ["shop", "wrong"].map(str::to_owned);
+    let security = Security::default().with_login(Mechanism::Plain, user, password);
+    let log = KafkaLog::secured(config, security).with_call_timeout(CALL_TIMEOUT);
+
+    let lost = log.partitions(TOPIC).await.unwrap_err();
+    assert_eq!(lost.kind, ErrorKind::Retry, "{lost}");
+
+    broker.state().login = Some(SASL_AUTHENTICATION_FAILED);
+    let refused = log.partitions(TOPIC).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Fatal);
+    assert_eq!(
+        refused.to_string(),
+        "log partitions of faulty failed: the broker refuses this client's login: API error: \
+         SaslAuthenticationFailed"
+    );
+
+    broker.state().login = Some(0);
+    assert_eq!(log.partitions(TOPIC).await.unwrap(), Some(1));
+
+    // Once it was let in, the password may be on its way to where it is missing.
+    broker.state().login = Some(SASL_AUTHENTICATION_FAILED);
+    broker.cut();
+    let refused = log.partitions(TOPIC).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Retry);
+    assert!(refused.to_string().contains("login"), "{refused}");
+    broker.state().login = Some(0);
+    assert_eq!(log.partitions(TOPIC).await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_cluster_that_has_moved_is_found_again_by_the_bootstrap_list() {
+    // Given a client whose whole knowledge is one broker, which then is gone for good.
+    let (old, new) = (Broker::start().await, Broker::start().await);
+    new.state().silent = true;
+    let log = KafkaLog::new(Config {
+        bootstrap: vec![old.address.to_string(), new.address.to_string()],
+        client_id: "test".to_owned(),
+    })
+    .with_idle_connections();
+    assert_eq!(append(&log).await.unwrap(), 0);
+    new.state().silent = false;
+    old.cut();
+    drop(old);
+    // Then the append goes to the other one, whole.
+    assert_eq!(append(&log).await.unwrap(), 0);
+    assert_eq!(new.state().produced, 1);
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub struct Args {
 /// Proves or refutes that the store kept its promises; names who broke them.
 pub(super) async fn audit(args: &Args) -> Result<(), Failure> {
     let store = Store {
-        log: args.log.log(&args.client.gateway, "shop-audit"),
+        log: args.log.log(&args.client.gateway, "shop-audit")?,
         registry: Arc::new(args.log.registry(&args.client.gateway)?),
         order: args.services.connect(Service::Order).await?,
         inventory: args.services.connect(Service::Inventory).await?,

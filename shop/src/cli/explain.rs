@@ -36,7 +36,7 @@ pub(super) async fn explain(args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, message));
     }
     let sources = Sources {
-        log: args.log.log(&args.client.gateway, "shop-explain"),
+        log: args.log.log(&args.client.gateway, "shop-explain")?,
         registry: args.log.registry(&args.client.gateway)?,
         services: &args.services,
         client: &args.client,

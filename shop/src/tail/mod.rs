@@ -56,7 +56,7 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let gateway = args.gateway.to_string();
     let registry = args.log.registry(&gateway)?;
-    let log = args.log.log(&gateway, "shop-tail");
+    let log = args.log.log(&gateway, "shop-tail")?;
     let show = async |message: reader::Message| show(&registry, message, args.output).await;
     let reader = open(args, &log).await?;
     let backlog_shown = reader.backlog(show).await?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use contracts::topics;
 use futures::future::{BoxFuture, FutureExt};
+use messaging::config::access::AccessArgs;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::{Condition, Health};
 use messaging::log::Log as _;
@@ -134,6 +135,8 @@ fn log_args(plan: &Plan) -> LogArgs {
     LogArgs {
         log: vec![plan.addresses[&Part::Log].to_string()],
         partitions: plan.partitions,
+        replication_factor: None,
+        access: AccessArgs::default(),
     }
 }
 

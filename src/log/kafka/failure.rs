@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 
 use rskafka::BackoffError;
-use rskafka::ConnectionError;
 use rskafka::client::error::{Error as ClientError, ProtocolError, RequestError};
 
 use crate::log::{Error, ErrorKind};
@@ -47,6 +46,8 @@ pub(super) struct Failure {
     pub(super) kind: ErrorKind,
     /// Whether the session's connections can no longer be trusted.
     pub(super) broken: bool,
+    /// Whether the brokers and this client do not trust each other.
+    pub(super) refused: bool,
     pub(super) source: Box<dyn StdError + Send + Sync>,
 }
 
@@ -56,6 +57,7 @@ impl Failure {
         Self {
             kind,
             broken: false,
+            refused: false,
             source: detail.into().into(),
         }
     }
@@ -65,16 +67,42 @@ impl Failure {
         Self {
             kind: uncertain(phase),
             broken: true,
+            refused: false,
             source: "no answer in time".into(),
         }
     }
 
+    /// The leader of a partition that is listed cannot be reached, or does not know yet that it
+    /// leads. The metadata is fresh and other leaders answer, so the session is kept: a cluster
+    /// without one of its brokers would otherwise cost everybody's connections again and again.
+    pub(super) fn leader(error: ClientError) -> Self {
+        let failure = Self::client(Phase::Prepare, error);
+        let kind = match failure.kind {
+            ErrorKind::UnknownTopic => ErrorKind::Retry,
+            kind => kind,
+        };
+        Self {
+            kind,
+            broken: false,
+            ..failure
+        }
+    }
+
     pub(super) fn client(phase: Phase, error: ClientError) -> Self {
+        if let Some(refusal) = refusal(&error) {
+            return Self {
+                kind: ErrorKind::Fatal,
+                broken: true,
+                refused: true,
+                source: refusal.into(),
+            };
+        }
         let (kind, broken) = client_kind(phase, &error);
         Self {
             kind,
             broken,
-            source: Box::new(error),
+            refused: false,
+            source: plain(&error).into(),
         }
     }
 
@@ -97,11 +125,50 @@ fn uncertain(phase: Phase) -> ErrorKind {
     }
 }
 
+/// The failure without rskafka's remarks about retries, which are off.
+fn plain(error: &ClientError) -> String {
+    const RETRIES: &str = "Retry exceeded deadline. Source: ";
+    let text = error.to_string();
+    let text = text.rsplit(RETRIES).next().unwrap_or(&text);
+    if text.starts_with("cannot sync versions") && text.ends_with("early eof") {
+        return format!("{text} (does the broker expect TLS?)");
+    }
+    if text.ends_with("tls handshake eof") {
+        return format!("{text} (does the broker speak TLS there?)");
+    }
+    text.to_owned()
+}
+
+/// Why the two sides will never agree, if that is why they could not connect. rskafka hands out
+/// what it met while it connected as text only.
+fn refusal(error: &ClientError) -> Option<String> {
+    const LOGIN: &str = "Sasl handshake failed: ";
+    const CERTIFICATE: &str = "invalid peer certificate: ";
+    const ALERT: &str = "received fatal alert: ";
+    let text = match error {
+        ClientError::Connection(error) => error.to_string(),
+        ClientError::RetryFailed(BackoffError::DeadlineExceded { source, .. }) => {
+            return source.downcast_ref::<ClientError>().and_then(refusal);
+        }
+        _ => return None,
+    };
+    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
+    if let Some(reason) = after(CERTIFICATE) {
+        return Some(format!("the broker's certificate is not trusted: {reason}"));
+    }
+    if let Some(reason) = after(ALERT) {
+        return Some(format!("the broker refuses this client's TLS: {reason}"));
+    }
+    // A connection that was lost on the way is no refusal.
+    after(LOGIN)
+        .filter(|reason| !reason.starts_with("Request error"))
+        .map(|reason| format!("the broker refuses this client's login: {reason}"))
+}
+
 /// The kind, and whether the connections are to be given up.
 fn client_kind(phase: Phase, error: &ClientError) -> (ErrorKind, bool) {
     match error {
         // Raised before a request is sent: while connecting or asking for the leader.
-        ClientError::Connection(ConnectionError::SaslFailed(_)) => (ErrorKind::Fatal, true),
         ClientError::Connection(_) => (ErrorKind::Retry, true),
         ClientError::Request(error) => (request_kind(phase, error), true),
         ClientError::ServerError { protocol_error, .. } => server_kind(phase, *protocol_error),
@@ -148,9 +215,10 @@ fn server_kind(phase: Phase, error: ProtocolError) -> (ErrorKind, bool) {
         P::OffsetOutOfRange => (ErrorKind::OutOfRange, false),
         P::UnknownTopicOrPartition => (ErrorKind::UnknownTopic, true),
         // Refused before anything was written.
-        P::NotEnoughReplicas | P::CorruptMessage | P::ThrottlingQuotaExceeded => {
-            (ErrorKind::Retry, false)
-        }
+        P::NotEnoughReplicas
+        | P::InvalidReplicationFactor
+        | P::CorruptMessage
+        | P::ThrottlingQuotaExceeded => (ErrorKind::Retry, false),
         P::LeaderNotAvailable | P::BrokerNotAvailable | P::ReplicaNotAvailable => {
             (ErrorKind::Retry, true)
         }
@@ -181,6 +249,7 @@ fn server_kind(phase: Phase, error: ProtocolError) -> (ErrorKind, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rskafka::SaslError;
     use rskafka::client::error::RequestContext;
 
     fn server(protocol_error: ProtocolError) -> ClientError {
@@ -245,6 +314,39 @@ mod tests {
         ] {
             let failure = Failure::client(Phase::Append, given_up(server(error)));
             assert_eq!(failure.kind, kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_login_is_final_and_a_lost_one_is_not() {
+        let login = |error: SaslError| {
+            Failure::client(Phase::Prepare, ClientError::Connection(error.into()))
+        };
+        let refused = login(ProtocolError::SaslAuthenticationFailed.into());
+        assert_eq!(refused.kind, ErrorKind::Fatal);
+        let line = refused.source.to_string();
+        assert!(line.contains("login"), "{line}");
+        assert!(line.contains("SaslAuthenticationFailed"), "{line}");
+        assert_eq!(
+            login(SaslError::UnsupportedSaslMechanism).kind,
+            ErrorKind::Fatal
+        );
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let lost = login(RequestError::IO(reset).into());
+        assert_eq!(lost.kind, ErrorKind::Retry);
+        assert!(lost.broken);
+    }
+
+    #[test]
+    fn a_leader_that_is_away_costs_nobody_else_a_connection() {
+        for error in [
+            given_up(server(ProtocolError::LeaderNotAvailable)),
+            given_up(server(ProtocolError::NotLeaderOrFollower)),
+            server(ProtocolError::UnknownTopicOrPartition),
+            given_up(lost()),
+        ] {
+            let failure = Failure::leader(error);
+            assert_eq!((failure.kind, failure.broken), (ErrorKind::Retry, false));
         }
     }
 

@@ -8,6 +8,7 @@
 mod append;
 mod failure;
 mod read;
+pub mod security;
 mod session;
 mod topics;
 
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use self::failure::{Call, Failure};
+use self::security::Security;
 use self::session::Sessions;
 use super::{Batch, Bounds, Error, ErrorKind, Log, ReadLimit, Record};
 use crate::ids::{Ids, SystemIds};
@@ -40,19 +42,34 @@ pub struct Config {
 #[derive(Debug)]
 pub struct KafkaLog {
     sessions: Sessions,
+    replicas: Option<i16>,
     call_timeout: Duration,
     probe_after: Duration,
 }
 
 impl KafkaLog {
-    /// A log that connects with its first call.
+    /// A log that connects with its first call, to brokers that trust the network.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::secured(config, Security::default())
+    }
+
+    /// A log that connects with its first call.
+    #[must_use]
+    pub fn secured(config: Config, security: Security) -> Self {
         Self {
-            sessions: Sessions::new(config),
+            sessions: Sessions::new(config, security),
+            replicas: None,
             call_timeout: limits::LOG_CALL_TIMEOUT,
             probe_after: limits::LOG_PROBE_AFTER,
         }
+    }
+
+    /// Creates topics with this many replicas, and with no fewer: until there are as many brokers
+    /// the call fails. Without it a topic gets three, or as many as there are brokers.
+    #[must_use]
+    pub fn with_replicas(self, replicas: Option<i16>) -> Self {
+        Self { replicas, ..self }
     }
 
     /// Another timeout than [`limits::LOG_CALL_TIMEOUT`], for tests that wait for it.
@@ -106,7 +123,7 @@ impl KafkaLog {
 impl Log for KafkaLog {
     async fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
         self.persist(Call::on_topic("create_topic", topic), |deadline| {
-            topics::create(&self.sessions, topic, partitions, deadline)
+            topics::create(&self.sessions, topic, partitions, self.replicas, deadline)
         })
         .await
     }
@@ -114,6 +131,13 @@ impl Log for KafkaLog {
     async fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
         self.persist(Call::on_topic("partitions", topic), |deadline| {
             topics::partitions(&self.sessions, topic, deadline)
+        })
+        .await
+    }
+
+    async fn check_topic(&self, topic: &str) -> Result<(), Error> {
+        self.persist(Call::on_topic("check_topic", topic), |deadline| {
+            topics::check(&self.sessions, topic, deadline)
         })
         .await
     }

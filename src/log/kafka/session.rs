@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::select_ok;
 use rskafka::BackoffConfig;
 use rskafka::client::error::Error as ClientError;
 use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Config;
 use super::failure::{Failure, Phase};
+use super::security::Security;
+use crate::ids::{Ids, SystemIds};
+use crate::limits;
 use crate::log::ErrorKind;
 
 /// Retries off. rskafka's would repeat an append whose answer was lost. The other values only
@@ -64,14 +68,16 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) struct Sessions {
     config: Config,
+    security: Security,
     opened: AtomicU64,
     current: Mutex<Arc<OnceCell<Arc<Session>>>>,
 }
 
 impl Sessions {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, security: Security) -> Self {
         Self {
             config,
+            security,
             opened: AtomicU64::new(0),
             current: Mutex::default(),
         }
@@ -85,7 +91,7 @@ impl Sessions {
         F: Future<Output = Result<T, Failure>>,
     {
         let cell = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner));
-        let outcome = match in_time(
+        let mut outcome = match in_time(
             deadline,
             Phase::Prepare,
             cell.get_or_try_init(|| self.connect()),
@@ -95,25 +101,47 @@ impl Sessions {
             Ok(session) => attempt(Arc::clone(session)).await,
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = &outcome
-            && failure.broken
-        {
-            self.discard(&cell);
+        if let Err(failure) = &mut outcome {
+            // Who was let in before will be again: a password or a certificate is being changed.
+            if failure.refused && self.opened.load(Ordering::Relaxed) > 0 {
+                failure.kind = ErrorKind::Retry;
+            }
+            if failure.broken {
+                self.discard(&cell);
+            }
         }
         outcome
     }
 
+    /// A client of the cluster, by the bootstrap broker that answers first. rskafka would ask one
+    /// after the other, and wait for ever on one whose machine is gone.
     async fn connect(&self) -> Result<Arc<Session>, ClientError> {
-        let client = ClientBuilder::new(self.config.bootstrap.clone())
-            .client_id(self.config.client_id.as_str())
-            .backoff_config(NO_RETRIES)
-            .build()
-            .await?;
+        let mut brokers = self.config.bootstrap.clone();
+        let first = SystemIds.random() % u64::try_from(brokers.len()).unwrap_or(1).max(1);
+        brokers.rotate_left(usize::try_from(first).unwrap_or(0));
+        let client = if brokers.len() < 2 {
+            self.client(brokers).await?
+        } else {
+            let tries = brokers.into_iter().zip(0..).map(|(broker, place)| {
+                Box::pin(async move {
+                    sleep(limits::LOG_HEAD_START * place).await;
+                    self.client(vec![broker]).await
+                })
+            });
+            select_ok(tries).await?.0
+        };
         Ok(Arc::new(Session {
             number: self.opened.fetch_add(1, Ordering::Relaxed),
             client,
             partitions: Mutex::default(),
         }))
+    }
+
+    async fn client(&self, bootstrap: Vec<String>) -> Result<Client, ClientError> {
+        let builder = ClientBuilder::new(bootstrap)
+            .client_id(self.config.client_id.as_str())
+            .backoff_config(NO_RETRIES);
+        self.security.apply(builder).build().await
     }
 
     /// Puts an empty session in the place of `cell`, unless another caller has done so.
@@ -170,7 +198,7 @@ impl Session {
                 .partition_client(topic, partition, UnknownTopicHandling::Error)
                 .await
                 .map(|client| Arc::new(Partition::new(client)))
-                .map_err(|error| Failure::client(Phase::Prepare, error))
+                .map_err(Failure::leader)
         });
         timeout_at(deadline, open)
             .await
