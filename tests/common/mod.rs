@@ -46,6 +46,8 @@ struct Running {
 /// A store under test.
 pub(crate) struct Store {
     pub(crate) dir: TempDir,
+    /// Brokers of a log that is there already.
+    brokers: Option<String>,
     addresses: BTreeMap<Part, SocketAddr>,
     running: BTreeMap<Part, Running>,
 }
@@ -71,6 +73,16 @@ impl Store {
 
     /// Log, registry and `parts`, ready.
     pub(crate) async fn start_only(parts: &[Part]) -> Self {
+        Self::start_with(None, parts).await
+    }
+
+    /// Everything but the log started and ready; the log is at `brokers`.
+    pub(crate) async fn start_on(brokers: &str) -> Self {
+        let parts = [Part::Order, Part::Inventory, Part::Gateway];
+        Self::start_with(Some(brokers.to_owned()), &parts).await
+    }
+
+    async fn start_with(brokers: Option<String>, parts: &[Part]) -> Self {
         let all = [
             Part::Log,
             Part::Registry,
@@ -82,10 +94,13 @@ impl Store {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Self {
             dir,
+            brokers,
             addresses,
             running: BTreeMap::new(),
         };
-        store.launch(Part::Log);
+        if store.brokers.is_none() {
+            store.launch(Part::Log);
+        }
         store.launch(Part::Registry);
         for part in parts {
             store.launch(*part);
@@ -142,7 +157,9 @@ impl Store {
         let shutdown = CancellationToken::new();
         let listener = bind(self.address(part));
         let (log, registry) = (
-            self.address(Part::Log).to_string(),
+            self.brokers
+                .clone()
+                .unwrap_or_else(|| self.address(Part::Log).to_string()),
             self.url(Part::Registry),
         );
         let bus = [

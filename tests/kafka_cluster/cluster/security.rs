@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use messaging::log::kafka::KafkaLog;
 use messaging::log::kafka::security::{Mechanism, Security};
-use messaging::log::{Error, ErrorKind, Log};
+use messaging::log::{Error, ErrorKind, Log, ReadLimit};
 use tokio::time::timeout;
 
-use crate::cluster::{config, topic, variable};
+use super::{config, topic, variable};
 
+const NOW: ReadLimit = ReadLimit {
+    bytes_max: 1 << 20,
+    wait_max: Duration::ZERO,
+};
 const PLAIN: &str = "MESSAGING_TEST_KAFKA";
 const SASL: &str = "MESSAGING_TEST_KAFKA_SASL";
 const SSL: &str = "MESSAGING_TEST_KAFKA_SSL";
@@ -42,7 +46,7 @@ async fn work(listener: &str, security: Security) -> Result<(), Error> {
         timestamp: messaging::clock::Timestamp(0),
     };
     log.append(&topic, 0, vec![record.clone()]).await?;
-    let read = log.read(&topic, 0, 0, crate::NOW).await?;
+    let read = log.read(&topic, 0, 0, NOW).await?;
     assert_eq!(read.records[0].record, record);
     Ok(())
 }

@@ -1,5 +1,11 @@
 //! The cluster that `tests/kafka` has started.
 
+mod faults;
+mod load;
+mod security;
+mod store;
+mod topics;
+
 use std::fmt;
 use std::path::Path;
 use std::process::Command;
@@ -11,12 +17,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What `tests/kafka up` has printed.
-pub(crate) fn variable(name: &str) -> String {
+pub(super) fn variable(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: export $(tests/kafka up 3 --secure)"))
 }
 
-pub(crate) fn config(variable_name: &str) -> Config {
+pub(super) fn config(variable_name: &str) -> Config {
     Config {
         bootstrap: variable(variable_name)
             .split(',')
@@ -26,39 +32,49 @@ pub(crate) fn config(variable_name: &str) -> Config {
     }
 }
 
-pub(crate) fn log() -> KafkaLog {
+pub(super) fn log() -> KafkaLog {
     KafkaLog::new(config("MESSAGING_TEST_KAFKA"))
 }
 
 /// A name that no topic has yet.
-pub(crate) fn topic() -> String {
+pub(super) fn topic() -> String {
     format!("cluster.{:016x}", SystemIds.random())
 }
 
 /// One of the brokers.
 #[derive(Clone, Copy)]
-pub(crate) struct Node(u8);
+pub(super) struct Node(u8);
 
 impl Node {
-    pub(crate) const ALL: [Self; 3] = [Self(1), Self(2), Self(3)];
+    pub(super) const ALL: [Self; 3] = [Self(1), Self(2), Self(3)];
 
     /// Ends it in order.
-    pub(crate) fn stop(self) {
+    pub(super) fn stop(self) {
         self.script("stop");
     }
 
     /// Ends it at once.
-    pub(crate) fn kill(self) {
+    pub(super) fn kill(self) {
         self.script("kill");
     }
 
     /// Starts it and waits until it serves.
-    pub(crate) fn start(self) {
+    pub(super) fn start(self) {
         self.script("start");
     }
 
+    /// Lets it stand still, with its connections open.
+    pub(super) fn pause(self) {
+        self.script("pause");
+    }
+
+    /// Lets it go on as if nothing had happened.
+    pub(super) fn resume(self) {
+        self.script("resume");
+    }
+
     /// Lets something happen to it, off the threads of the tests.
-    pub(crate) async fn meet(self, fault: fn(Self)) {
+    pub(super) async fn meet(self, fault: fn(Self)) {
         tokio::task::spawn_blocking(move || fault(self))
             .await
             .unwrap();
@@ -85,7 +101,7 @@ impl fmt::Display for Node {
 }
 
 /// Creates a compacted topic, by a request written by hand: rskafka's has no settings.
-pub(crate) async fn create_compacted(topic: &str) {
+pub(super) async fn create_compacted(topic: &str) {
     const CREATE_TOPICS: i16 = 19;
     const VERSION: i16 = 4;
     const NO_CLIENT_ID: i16 = -1;

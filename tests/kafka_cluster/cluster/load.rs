@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster;
+use super::{log, topic};
 
 const PARTITIONS: i32 = 6;
 /// Records of one append.
@@ -38,7 +38,7 @@ struct Written {
 }
 
 /// Appends and reads that go on until they are told to end.
-pub(crate) struct Load {
+pub(super) struct Load {
     topic: String,
     written: Vec<Arc<Mutex<Written>>>,
     writers: JoinSet<()>,
@@ -48,7 +48,7 @@ pub(crate) struct Load {
 }
 
 /// What is left of a load.
-pub(crate) struct Outcome {
+pub(super) struct Outcome {
     written: Vec<Arc<Mutex<Written>>>,
     /// What the readers saw on the way.
     seen: BTreeMap<i32, Found>,
@@ -57,9 +57,9 @@ pub(crate) struct Outcome {
 }
 
 impl Load {
-    pub(crate) async fn start() -> Self {
-        let topic = cluster::topic();
-        let log = Arc::new(cluster::log());
+    pub(super) async fn start() -> Self {
+        let topic = topic();
+        let log = Arc::new(log());
         log.create_topic(&topic, PARTITIONS).await.unwrap();
         let (writing, reading) = (CancellationToken::new(), CancellationToken::new());
         let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
@@ -89,7 +89,7 @@ impl Load {
     }
 
     /// Per partition, the longest time without an acknowledgement that ended after `from`.
-    pub(crate) fn pauses(&self, from: Instant) -> Vec<Duration> {
+    pub(super) fn pauses(&self, from: Instant) -> Vec<Duration> {
         let longest = |written: &Arc<Mutex<Written>>| {
             let written = written.lock().unwrap();
             let times = written.acknowledged.iter().map(|(time, _)| *time);
@@ -104,7 +104,7 @@ impl Load {
         self.written.iter().map(longest).collect()
     }
 
-    pub(crate) fn acknowledged_since(&self, from: Instant) -> usize {
+    pub(super) fn acknowledged_since(&self, from: Instant) -> usize {
         let since = |written: &Arc<Mutex<Written>>| {
             let written = written.lock().unwrap();
             let acknowledged = written.acknowledged.iter();
@@ -114,7 +114,7 @@ impl Load {
     }
 
     /// Lets the writers end with what they have under way and the readers with what there is.
-    pub(crate) async fn finish(mut self) -> Outcome {
+    pub(super) async fn finish(mut self) -> Outcome {
         self.writing.cancel();
         while let Some(ended) = self.writers.join_next().await {
             ended.unwrap();
@@ -125,7 +125,7 @@ impl Load {
             let (partition, found) = ended.unwrap();
             seen.insert(partition, found);
         }
-        let log = cluster::log();
+        let log = log();
         let mut kept = Vec::new();
         for partition in 0..PARTITIONS {
             kept.push(read(&log, &self.topic, partition, || true).await);
@@ -218,7 +218,7 @@ fn number(record: &Record) -> u64 {
 impl Outcome {
     /// Everything acknowledged is there, where the acknowledgement said; first occurrences are in
     /// order and without a gap; and what a reader saw once stands there for good.
-    pub(crate) fn judge(&self) {
+    pub(super) fn judge(&self) {
         for (partition, (written, kept)) in (0..).zip(self.written.iter().zip(&self.kept)) {
             let written = written.lock().unwrap();
             let acknowledged = written.acknowledged.len();
