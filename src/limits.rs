@@ -24,6 +24,9 @@ pub const OUTBOX_ROWS_MAX: i64 = 1_000;
 
 /// Own timeout of each call on the log, added to a long poll; rskafka has none.
 pub const LOG_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of what a call on the log needs first (the metadata, a connection to the leader), which
+/// brokers answer at once: whoever waits for one that stands still would miss its successor.
+pub const LOG_PREPARE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a bootstrap broker has to itself before the next one is asked as well: a machine that is
 /// gone answers nothing at all.
 pub const LOG_HEAD_START: Duration = Duration::from_millis(250);

@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) list_offsets: VecDeque<i16>,
     /// Error code of the answer to every login; without one the connection is closed.
     pub(crate) login: Option<i16>,
+    /// Who leads the partition, by the metadata; itself unless there is another.
+    pub(crate) leader: Option<SocketAddr>,
     /// New connections are accepted and never answered.
     pub(crate) silent: bool,
     /// The batches kept, by offset; each holds one record. A fetch returns those from its offset
@@ -225,6 +227,7 @@ fn metadata(state: &mut State, address: SocketAddr, request: MetadataRequest) ->
         .filter_map(|topic| topic.name)
         .map(|name| name.to_string());
     state.asked_for.extend(named);
+    let address = state.leader.unwrap_or(address);
     let broker = MetadataResponseBroker::default()
         .with_node_id(BrokerId(1))
         .with_host(StrBytes::from_string(address.ip().to_string()))

@@ -101,6 +101,25 @@ async fn a_silent_broker_holds_up_nobody_who_knows_another() {
 }
 
 #[tokio::test]
+async fn a_leader_that_stands_still_is_given_up_for_its_successor() {
+    // Given a cluster whose metadata still names a leader that answers nothing.
+    let (paused, broker) = (Broker::start().await, Broker::start().await);
+    paused.state().silent = true;
+    broker.state().leader = Some(paused.address);
+    let log = KafkaLog::new(Config {
+        bootstrap: vec![broker.address.to_string()],
+        client_id: "test".to_owned(),
+    });
+    // When the cluster names another one, then the call that waits goes there.
+    let (appended, ()) = tokio::join!(append(&log), async {
+        tokio::time::sleep(CALL_TIMEOUT / 2).await;
+        broker.state().leader = None;
+    });
+    assert_eq!(appended.unwrap(), 0);
+    assert_eq!(broker.state().produced, 1);
+}
+
+#[tokio::test]
 async fn a_refused_login_is_final_and_a_lost_one_is_not() {
     const SASL_AUTHENTICATION_FAILED: i16 = 58;
     let broker = Broker::start().await;

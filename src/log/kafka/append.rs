@@ -8,7 +8,7 @@ use rskafka::record::Record as WireRecord;
 use tokio::time::Instant;
 
 use super::failure::{Failure, Phase};
-use super::session::{Role, Sessions, in_time};
+use super::session::{Role, Sessions, in_time, soon};
 use crate::log::{ErrorKind, Record};
 
 /// The records as rskafka takes them.
@@ -58,7 +58,7 @@ pub(super) async fn append(
             let client = partition.client();
             if partition.idle() >= probe_after {
                 let probe = client.get_offset(OffsetAt::Latest);
-                in_time(deadline, Phase::Prepare, probe).await?;
+                in_time(soon(deadline), Phase::Prepare, probe).await?;
             }
             let produce = client.produce(records.to_vec(), Compression::NoCompression);
             let offsets = in_time(deadline, Phase::Append, produce).await?;

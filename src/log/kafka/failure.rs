@@ -72,22 +72,6 @@ impl Failure {
         }
     }
 
-    /// The leader of a partition that is listed cannot be reached, or does not know yet that it
-    /// leads. The metadata is fresh and other leaders answer, so the session is kept: a cluster
-    /// without one of its brokers would otherwise cost everybody's connections again and again.
-    pub(super) fn leader(error: ClientError) -> Self {
-        let failure = Self::client(Phase::Prepare, error);
-        let kind = match failure.kind {
-            ErrorKind::UnknownTopic => ErrorKind::Retry,
-            kind => kind,
-        };
-        Self {
-            kind,
-            broken: false,
-            ..failure
-        }
-    }
-
     pub(super) fn client(phase: Phase, error: ClientError) -> Self {
         if let Some(refusal) = refusal(&error) {
             return Self {
@@ -103,6 +87,21 @@ impl Failure {
             broken,
             refused: false,
             source: plain(&error).into(),
+        }
+    }
+
+    /// The leader of a partition that is listed cannot be reached, or does not know yet that it
+    /// leads. The metadata is fresh and other leaders answer, so the session is kept: a cluster
+    /// without one of its brokers would otherwise cost everybody's connections again and again.
+    pub(super) fn of_leader(self) -> Self {
+        let kind = match self.kind {
+            ErrorKind::UnknownTopic => ErrorKind::Retry,
+            kind => kind,
+        };
+        Self {
+            kind,
+            broken: false,
+            ..self
         }
     }
 
@@ -339,13 +338,18 @@ mod tests {
 
     #[test]
     fn a_leader_that_is_away_costs_nobody_else_a_connection() {
-        for error in [
+        let failures = [
             given_up(server(ProtocolError::LeaderNotAvailable)),
             given_up(server(ProtocolError::NotLeaderOrFollower)),
             server(ProtocolError::UnknownTopicOrPartition),
             given_up(lost()),
-        ] {
-            let failure = Failure::leader(error);
+        ]
+        .map(|error| Failure::client(Phase::Prepare, error));
+        for failure in failures
+            .into_iter()
+            .chain([Failure::timeout(Phase::Prepare)])
+        {
+            let failure = failure.of_leader();
             assert_eq!((failure.kind, failure.broken), (ErrorKind::Retry, false));
         }
     }

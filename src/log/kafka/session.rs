@@ -184,21 +184,21 @@ impl Session {
     ) -> Result<Arc<Partition>, Failure> {
         let cell = self.cell(topic, partition, role);
         let open = cell.get_or_try_init(|| async {
-            let known = self
-                .partitions_of(topic)
-                .await
-                .map_err(|error| Failure::client(Phase::Prepare, error))?;
+            let known = self.partitions_of(topic);
+            let known = in_time(soon(deadline), Phase::Prepare, known).await?;
             if !known.contains(&partition) {
                 return Err(Failure::described(
                     ErrorKind::UnknownTopic,
                     "no such partition in the log",
                 ));
             }
-            self.client
-                .partition_client(topic, partition, UnknownTopicHandling::Error)
+            let leader =
+                self.client
+                    .partition_client(topic, partition, UnknownTopicHandling::Error);
+            in_time(soon(deadline), Phase::Prepare, leader)
                 .await
                 .map(|client| Arc::new(Partition::new(client)))
-                .map_err(Failure::leader)
+                .map_err(Failure::of_leader)
         });
         timeout_at(deadline, open)
             .await
@@ -243,6 +243,11 @@ impl Partition {
             .unwrap_or_else(PoisonError::into_inner)
             .elapsed()
     }
+}
+
+/// The end of the time for a request that brokers answer at once.
+pub(super) fn soon(deadline: Instant) -> Instant {
+    deadline.min(Instant::now() + limits::LOG_PREPARE_TIMEOUT)
 }
 
 /// Awaits a call of rskafka, which has no timeout of its own.

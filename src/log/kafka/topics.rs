@@ -10,7 +10,7 @@ use rskafka::client::partition::OffsetAt;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::{Failure, Phase};
-use super::session::{Role, Session, Sessions, in_time};
+use super::session::{Role, Session, Sessions, in_time, soon};
 use crate::limits;
 use crate::log::ErrorKind;
 
@@ -61,7 +61,9 @@ async fn led(
         let answer = match found {
             Ok(partition) => {
                 let next = partition.client().get_offset(OffsetAt::Latest);
-                in_time(deadline, Phase::Prepare, next).await.map(drop)
+                in_time(soon(deadline), Phase::Prepare, next)
+                    .await
+                    .map(drop)
             }
             Err(failure) => Err(failure),
         };
@@ -132,7 +134,7 @@ async fn listed(
     topic: &str,
     deadline: Instant,
 ) -> Result<BTreeSet<i32>, Failure> {
-    in_time(deadline, Phase::Prepare, session.partitions_of(topic)).await
+    in_time(soon(deadline), Phase::Prepare, session.partitions_of(topic)).await
 }
 
 /// Asks the controller, for fewer replicas where there are not brokers enough. A topic that appeared
