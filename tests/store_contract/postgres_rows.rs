@@ -50,6 +50,7 @@ async fn postgres_sets_aside_whatever_clients_write() {
                 key: key.clone(),
                 content: ContentHash::of(b"content"),
                 at: Timestamp(1),
+                lasting: false,
             };
             let effects = Effects {
                 parked: vec![parked],

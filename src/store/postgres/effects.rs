@@ -48,10 +48,10 @@ async fn save_inbox(
 ) -> Result<(), Error> {
     let digests = column(entries, |entry| digest(&entry.key));
     let insert = sqlx::query(
-        "INSERT INTO inbox (shard, digest, message_type, key, id, content, at)
+        "INSERT INTO inbox (shard, digest, message_type, key, id, content, at, lasting)
          SELECT $1, entry.* FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[],
-                                        $6::bytea[], $7::bigint[])
-             AS entry (digest, message_type, key, id, content, at) ORDER BY digest",
+                                        $6::bytea[], $7::bigint[], $8::boolean[])
+             AS entry (digest, message_type, key, id, content, at, lasting) ORDER BY digest",
     )
     .bind(shard.0)
     .bind(column(&digests, |digest| &digest[..]))
@@ -59,7 +59,8 @@ async fn save_inbox(
     .bind(column(entries, |entry| prose(&entry.key.key)))
     .bind(column(entries, |entry| prose(&entry.key.id)))
     .bind(column(entries, |entry| &entry.content.0[..]))
-    .bind(column(entries, |entry| entry.at.0));
+    .bind(column(entries, |entry| entry.at.0))
+    .bind(column(entries, |entry| entry.lasting));
     write(tx, OPERATION, entries, insert).await.map(drop)
 }
 
@@ -134,7 +135,8 @@ async fn prune_inbox(
 ) -> Result<(), Error> {
     sqlx::query(
         "DELETE FROM inbox WHERE shard = $1 AND digest IN (
-             SELECT digest FROM inbox WHERE shard = $1 AND at < $2 ORDER BY at LIMIT $3)",
+             SELECT digest FROM inbox WHERE shard = $1 AND NOT lasting AND at < $2
+             ORDER BY at LIMIT $3)",
     )
     .bind(shard.0)
     .bind(horizon.0)

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{PgConnection, Postgres, Row, Transaction};
+use sqlx::{PgConnection, PgExecutor, Postgres, Row, Transaction};
 use tokio::time::timeout;
 
 use super::sql::library::Reading;
@@ -242,7 +242,7 @@ impl<C: Context, T: Tables<C, PgConnection>> Store<C> for PostgresStore<T> {
         }
         let claimed = Claimed {
             cursors: cursors(&mut write.tx, shard, OPERATION).await?,
-            acknowledged: acknowledged(&mut write.tx, shard, OPERATION).await?,
+            acknowledged: acknowledged(&mut *write.tx, shard.0, OPERATION).await?,
         };
         write.commit(OPERATION).await?;
         Ok(claimed)
@@ -288,6 +288,10 @@ impl<C: Context, T: Tables<C, PgConnection>> Store<C> for PostgresStore<T> {
         rows.iter()
             .map(|row| outbox_row(row, partition, OPERATION))
             .collect()
+    }
+
+    async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {
+        acknowledged(&self.reader, partition, "acknowledged").await
     }
 
     async fn actions(&self, shard: ShardId) -> Result<Vec<Action>, Error> {
@@ -338,15 +342,15 @@ async fn cursors(
 }
 
 async fn acknowledged(
-    tx: &mut PgConnection,
-    shard: ShardId,
+    executor: impl PgExecutor<'_>,
+    partition: i32,
     operation: &'static str,
 ) -> Result<Vec<Acknowledged>, Error> {
     let read = sqlx::query_as(
         "SELECT topic, last_offset FROM acknowledged WHERE partition = $1 ORDER BY topic",
     )
-    .bind(shard.0);
-    let rows: Vec<(String, i64)> = bounded(operation, read.fetch_all(tx)).await?;
+    .bind(partition);
+    let rows: Vec<(String, i64)> = bounded(operation, read.fetch_all(executor)).await?;
     Ok(rows
         .into_iter()
         .map(|(topic, last_offset)| Acknowledged { topic, last_offset })

@@ -28,7 +28,8 @@ CREATE TABLE cursor (
 ) WITH (fillfactor = 50);
 
 -- Messages already applied, of the types that nothing else deduplicates. The digest is made of
--- type, key and id, which are here only to be read by people (without zero bytes).
+-- type, key and id, which are here only to be read by people (without zero bytes). No pruning
+-- removes a lasting one: it came too early to have an effect, so that nothing else remembers it.
 CREATE TABLE inbox (
     shard INTEGER NOT NULL,
     digest BYTEA NOT NULL CHECK (length(digest) = 32),
@@ -37,11 +38,12 @@ CREATE TABLE inbox (
     id TEXT NOT NULL,
     content BYTEA NOT NULL CHECK (length(content) = 32),
     at BIGINT NOT NULL,
+    lasting BOOLEAN NOT NULL,
     PRIMARY KEY (shard, digest)
 );
 
--- For pruning, oldest first.
-CREATE INDEX inbox_at ON inbox (shard, at);
+-- For pruning, oldest first; what stays for good is not in its way.
+CREATE INDEX inbox_at ON inbox (shard, at) WHERE NOT lasting;
 
 -- Committed and not yet known to be in the log; bytes is the size of the records themselves. Rows
 -- live for moments, so compressing them would be wasted, and vacuuming follows their number.
