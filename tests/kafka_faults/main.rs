@@ -313,6 +313,33 @@ async fn a_lost_tail_is_out_of_range_but_a_new_leader_is_not() {
     assert_eq!(error.kind, ErrorKind::OutOfRange);
 }
 
+#[tokio::test]
+async fn a_broker_that_does_not_know_its_successor_is_not_believed() {
+    const BEHIND: Duration = Duration::from_millis(150);
+    let broker = Broker::start().await;
+    let log = client(&broker);
+    broker.state().next = 10;
+    assert_eq!(log.bounds(TOPIC, 0).await.unwrap().next, 10);
+
+    // Given an end that goes back for a moment, then neither call takes it for the log's.
+    let catch_up = async || {
+        tokio::time::sleep(BEHIND).await;
+        broker.state().next = 10;
+    };
+    broker.state().next = 7;
+    let (read, ()) = tokio::join!(log.read(TOPIC, 0, 10, NOW), catch_up());
+    assert_eq!(read.unwrap().high_watermark, 10);
+    broker.state().next = 7;
+    let (bounds, ()) = tokio::join!(log.bounds(TOPIC, 0), catch_up());
+    assert_eq!(bounds.unwrap().next, 10);
+
+    // But a tail that stays away is lost.
+    broker.state().next = 7;
+    let read = log.read(TOPIC, 0, 10, NOW).await;
+    assert_eq!(read.unwrap_err().kind, ErrorKind::OutOfRange);
+    assert_eq!(log.bounds(TOPIC, 0).await.unwrap().next, 7);
+}
+
 /// A batch of one record with this header value.
 fn batch(offset: i64, header: Option<Bytes>) -> Bytes {
     let record = WireRecord {

@@ -6,6 +6,7 @@
 //! `append`, `read` and `topics` are the calls.
 
 mod append;
+mod ends;
 mod failure;
 mod read;
 pub mod security;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
+use self::ends::Ends;
 use self::failure::{Call, Failure};
 use self::security::Security;
 use self::session::Sessions;
@@ -42,6 +44,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct KafkaLog {
     sessions: Sessions,
+    ends: Ends,
     replicas: Option<i16>,
     call_timeout: Duration,
     probe_after: Duration,
@@ -59,6 +62,7 @@ impl KafkaLog {
     pub fn secured(config: Config, security: Security) -> Self {
         Self {
             sessions: Sessions::new(config, security),
+            ends: Ends::default(),
             replicas: None,
             call_timeout: limits::LOG_CALL_TIMEOUT,
             probe_after: limits::LOG_PROBE_AFTER,
@@ -164,7 +168,9 @@ impl Log for KafkaLog {
     }
 
     /// One attempt only: its caller is a loop that retries for ever and reports each failure, so
-    /// that health knows at once.
+    /// that health knows at once. But a broker that has lost its lead may not know it yet, and lack
+    /// what its successor has given out: "out of range" is believed when fresh connections keep
+    /// saying it.
     async fn read(
         &self,
         topic: &str,
@@ -173,15 +179,45 @@ impl Log for KafkaLog {
         limit: ReadLimit,
     ) -> Result<Batch, Error> {
         let deadline = Instant::now() + limit.wait_max + self.call_timeout;
-        read::read(&self.sessions, topic, partition, from, limit, deadline)
-            .await
-            .map_err(|failure| failure.into_error(Call::on_partition("read", topic, partition)))
+        let (mut backoff, mut doubted) = (limits::BACKOFF.start(), None);
+        loop {
+            let read = read::read(&self.sessions, topic, partition, from, limit, deadline).await;
+            let failure = match read {
+                Ok(batch) => {
+                    self.ends.reach(topic, partition, batch.high_watermark);
+                    return Ok(batch);
+                }
+                Err(failure) => failure,
+            };
+            let wait = backoff.next(SystemIds.random());
+            let believed = *doubted.get_or_insert_with(|| Instant::now() + self.call_timeout / 2);
+            if failure.kind != ErrorKind::OutOfRange || Instant::now() + wait > believed {
+                return Err(failure.into_error(Call::on_partition("read", topic, partition)));
+            }
+            self.sessions.renew();
+            sleep(wait).await;
+        }
     }
 
+    /// An end below one that was seen before is doubted as in `read`.
     async fn bounds(&self, topic: &str, partition: i32) -> Result<Bounds, Error> {
-        self.persist(Call::on_partition("bounds", topic, partition), |deadline| {
-            read::bounds(&self.sessions, topic, partition, deadline)
-        })
-        .await
+        let call = Call::on_partition("bounds", topic, partition);
+        let believed = Instant::now() + self.call_timeout / 2;
+        let mut backoff = limits::BACKOFF.start();
+        loop {
+            let bounds = self
+                .persist(call, |deadline| {
+                    read::bounds(&self.sessions, topic, partition, deadline)
+                })
+                .await?;
+            let wait = backoff.next(SystemIds.random());
+            let is_doubtful = self.ends.is_past(topic, partition, bounds.next);
+            if !is_doubtful || Instant::now() + wait > believed {
+                self.ends.believe(topic, partition, bounds.next);
+                return Ok(bounds);
+            }
+            self.sessions.renew();
+            sleep(wait).await;
+        }
     }
 }

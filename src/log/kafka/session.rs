@@ -144,6 +144,11 @@ impl Sessions {
         self.security.apply(builder).build().await
     }
 
+    /// Lets the next call connect anew.
+    pub(super) fn renew(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
     /// Puts an empty session in the place of `cell`, unless another caller has done so.
     fn discard(&self, cell: &Arc<OnceCell<Arc<Session>>>) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
