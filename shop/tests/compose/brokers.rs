@@ -10,12 +10,12 @@ fn acknowledged_means_on_disk() {
         for broker in project.brokers() {
             assert_eq!(broker.flag("--mode"), None, "development modes skip fsync");
             let mounts = broker.list("volumes").into_iter();
-            let settings = mounts.filter_map(|mount| {
+            let mut settings = mounts.filter_map(|mount| {
                 let (file, place) = mount.split_once(':')?;
                 (place == "/etc/redpanda/.bootstrap.yaml:ro").then_some(file)
             });
             // A later file takes the place of an earlier one.
-            let settings = yaml(settings.last().expect("cluster settings"));
+            let settings = yaml(settings.next_back().expect("cluster settings"));
             assert_eq!(
                 settings["write_caching_default"], "false",
                 "{}",
