@@ -69,9 +69,8 @@ impl Plan {
     /// When they do not go together.
     pub fn new(args: &Args) -> Result<Self, Error> {
         let here: BTreeSet<Part> = if args.only.is_empty() {
-            let runs_here = |part: &Part| {
-                !args.without.contains(part) && args.elsewhere.names(*part).is_none()
-            };
+            let runs_here =
+                |part: &Part| !args.without.contains(part) && args.elsewhere.names(*part).is_none();
             Part::ALL.into_iter().filter(runs_here).collect()
         } else {
             args.only.iter().copied().collect()
