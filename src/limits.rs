@@ -109,8 +109,16 @@ pub const ACTIONS_PER_LOOK: usize = 16;
 /// Parked messages that one turn replays at most; an action on more takes several turns.
 pub const REPLAY_RECORDS_MAX: usize = 200;
 
+/// How long the shards of an instance that is gone wait for others at most.
+pub const LEASE_TIME: Duration = Duration::from_secs(10);
 /// How often shards are renewed and free ones looked for.
 pub const LEASE_HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long a grant lasts without renewal: what remains of [`LEASE_TIME`] is for the next instance
+/// to look (a heartbeat) and to take over. Longer than [`IDLE_IN_TRANSACTION_TIMEOUT`], so that the
+/// locks of an owner that stands still are gone by then.
+pub const LEASE_GRANT_LASTS: Duration = Duration::from_secs(7);
+/// Own timeout of each call on the lease: two may fail in a row before anything is lost.
+pub const LEASE_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the topics are expected to keep records; an unread record of half this age is alarming.
 pub const TOPIC_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);

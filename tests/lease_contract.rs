@@ -22,7 +22,7 @@ use messaging::lease::{Error, Lease, contract};
 use messaging::shard::Epoch;
 use messaging::store::contract::counter::CounterTables;
 use messaging::store::postgres::{Location, migrate, scratch};
-use sqlx::Executor;
+use sqlx::{AssertSqlSafe, Executor};
 use tempfile::TempDir;
 
 /// Each rule, once for each adapter.
@@ -42,7 +42,7 @@ macro_rules! contract {
             #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
             async fn $rule() {
                 super::scratch::with(async |location| {
-                    let lease = super::postgres_lease(&location).await.unwrap();
+                    let lease = super::postgres_lease(&location).await;
                     super::contract::$rule(&lease).await;
                 })
                 .await;
@@ -64,59 +64,156 @@ contract! {
     epochs_rise_with_each_acquisition,
     a_released_shard_is_free_again,
     an_older_grant_is_lost,
+    holders_are_told,
 }
 
-async fn postgres_lease(location: &Location) -> Result<PostgresLease, Error> {
+async fn postgres_lease(location: &Location) -> PostgresLease {
     let migrations = CounterTables::postgres_migrations();
     migrate(location, &migrations).await.unwrap();
-    PostgresLease::lock(location, "lease-test").await
+    another(location)
+}
+
+fn another(location: &Location) -> PostgresLease {
+    PostgresLease::lasting(location, "lease-test", LEASE_TIME)
+}
+
+/// Lets time pass for all instances: what was written before seems that much older.
+async fn advance(location: &Location, span: &str) {
+    let mut connection = scratch::connect(location).await;
+    let statements = AssertSqlSafe(format!(
+        "UPDATE instance SET seen = seen - interval '{span}';
+         UPDATE lease SET renewed = renewed - interval '{span}'"
+    ));
+    connection.execute(statements).await.unwrap();
 }
 
 #[tokio::test]
 #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
-async fn a_postgres_database_has_one_owner_until_its_session_ends() {
+async fn instances_on_postgres_share_the_shards() {
     scratch::with(async |location| {
-        let first = postgres_lease(&location).await.unwrap();
-        let grants = first.acquire(2).await.unwrap();
-        let error = postgres_lease(&location).await.unwrap_err();
-        assert!(matches!(error, Error::InUse { .. }), "{error}");
-        drop(first);
-        let second = loop {
-            match postgres_lease(&location).await {
-                Ok(lease) => break lease,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
-        assert_eq!(second.renew(&grants).await.unwrap().lost, grants);
+        let first = postgres_lease(&location).await;
+        contract::two_holders_share_the_shards(&first, &another(&location)).await;
     })
     .await;
 }
 
 #[tokio::test]
 #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
-async fn who_loses_the_session_loses_the_grants_and_goes_on_above_every_epoch() {
+async fn every_free_shard_has_its_turn_on_postgres() {
     scratch::with(async |location| {
-        let lease = postgres_lease(&location).await.unwrap();
+        let first = postgres_lease(&location).await;
+        contract::every_free_shard_has_its_turn(&first, &another(&location)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn who_leaves_makes_room_on_postgres() {
+    scratch::with(async |location| {
+        let first = postgres_lease(&location).await;
+        contract::who_leaves_makes_room(&first, &another(&location)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn a_newcomer_gets_its_part_on_postgres() {
+    scratch::with(async |location| {
+        let first = postgres_lease(&location).await;
+        let (second, third) = (another(&location), another(&location));
+        contract::a_newcomer_gets_its_part([&first, &second, &third]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn a_silent_instances_shards_are_taken_over_after_the_lease_time() {
+    scratch::with(async |location| {
+        let first = postgres_lease(&location).await;
+        let second = another(&location);
+        let all = first.acquire(4).await.unwrap();
+        advance(&location, "9 seconds").await;
+        assert_eq!(second.acquire(4).await.unwrap(), []);
+        advance(&location, "1 second").await;
+        assert_eq!(second.acquire(4).await.unwrap().len(), 4);
+        assert_eq!(first.renew(&all).await.unwrap().lost, all);
+        let held = second.renew(&[]).await.unwrap();
+        assert_eq!(held.surrender, [], "what is not held cannot be given up");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn what_a_clock_set_back_has_left_behind_counts_as_silent() {
+    scratch::with(async |location| {
+        let first = postgres_lease(&location).await;
+        assert_eq!(first.acquire(4).await.unwrap().len(), 4);
+        advance(&location, "-1 hour").await;
+        assert_eq!(another(&location).acquire(4).await.unwrap().len(), 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn epochs_on_postgres_are_above_those_that_its_turns_have_seen() {
+    scratch::with(async |location| {
+        let lease = postgres_lease(&location).await;
+        let mut connection = scratch::connect(&location).await;
+        let claimed = "INSERT INTO shard VALUES (0, 40)";
+        connection.execute(claimed).await.unwrap();
+        let epochs = lease.acquire(2).await.unwrap();
+        let epochs: Vec<i64> = epochs.iter().map(|grant| grant.epoch.0).collect();
+        assert_eq!(epochs, [41, 1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn who_loses_the_session_keeps_the_grants() {
+    scratch::with(async |location| {
+        let lease = postgres_lease(&location).await;
         let grants = lease.acquire(2).await.unwrap();
         let mut connection = scratch::connect(&location).await;
-        let statements = "INSERT INTO shard VALUES (0, 40);
-             SELECT pg_terminate_backend(pid) FROM pg_locks
-             WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
-               AND (classid::bigint << 32 | objid::bigint)
-                   = hashtextextended('owner of ' || current_schema(), 0)";
-        connection.execute(statements).await.unwrap();
-        assert_eq!(lease.renew(&grants).await.unwrap().lost, grants);
-        let again = loop {
-            match lease.acquire(2).await.unwrap() {
-                none if none.is_empty() => tokio::time::sleep(Duration::from_millis(20)).await,
-                grants => break grants,
+        let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE application_name = 'lease-test' AND query LIKE '%lease%'
+                      AND datname = current_database()";
+        connection.execute(kill).await.unwrap();
+        let error = lease.renew(&grants).await.unwrap_err();
+        assert!(matches!(error, Error::Unreachable(_)), "{error}");
+        assert_eq!(lease.renew(&grants).await.unwrap().kept, grants);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn many_instances_at_once_never_share_a_shard() {
+    scratch::with(async |location| {
+        let mut leases = vec![postgres_lease(&location).await];
+        leases.extend((1..8).map(|_| another(&location)));
+        let acquired = leases.iter().map(async |lease| {
+            let mut grants = Vec::new();
+            for _ in 0..10 {
+                grants.extend(lease.acquire(16).await.unwrap());
+                let renewal = lease.renew(&grants).await.unwrap();
+                assert_eq!(renewal.lost, []);
+                lease.release(&renewal.surrender).await.unwrap();
+                grants.retain(|grant| !renewal.surrender.contains(grant));
             }
-        };
-        assert!(
-            again.iter().all(|grant| grant.epoch > Epoch(40)),
-            "{again:?}"
-        );
-        assert_eq!(lease.renew(&again).await.unwrap().kept, again);
+            grants
+        });
+        let held = futures::future::join_all(acquired).await;
+        let mut shards: Vec<i32> = held.iter().flatten().map(|grant| grant.shard.0).collect();
+        shards.sort_unstable();
+        let all = shards.len();
+        shards.dedup();
+        assert_eq!(shards.len(), all, "{held:?}");
     })
     .await;
 }
@@ -165,6 +262,18 @@ async fn holders_in_memory_share_the_shards() {
 async fn every_free_shard_has_its_turn_in_memory() {
     let (first, _) = memory_lease();
     contract::every_free_shard_has_its_turn(&first, &first.another()).await;
+}
+
+#[tokio::test]
+async fn who_leaves_makes_room_in_memory() {
+    let (first, _) = memory_lease();
+    contract::who_leaves_makes_room(&first, &first.another()).await;
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_its_part_in_memory() {
+    let (first, _) = memory_lease();
+    contract::a_newcomer_gets_its_part([&first, &first.another(), &first.another()]).await;
 }
 
 #[tokio::test]

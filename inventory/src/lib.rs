@@ -48,7 +48,8 @@ pub struct Args {
     pub registry: RegistryArgs,
 
     /// The service's database: sqlite:PATH, made if it is not there, or
-    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be there. One process at a time.
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be there and may have several
+    /// instances of the service.
     #[arg(
         long,
         env = "SHOP_STORE",

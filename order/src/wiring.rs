@@ -56,7 +56,7 @@ pub(crate) async fn sqlite(
     })
 }
 
-/// Opens and takes a database on a server, once it can be reached; `None` when told to stop before.
+/// Opens a database on a server, once it can be reached; `None` when told to stop before.
 pub(crate) async fn postgres(
     args: &Args,
     location: &Location,
@@ -73,9 +73,7 @@ pub(crate) async fn postgres(
     let Some(store) = opened else {
         return Ok(None);
     };
-    let lease = PostgresLease::lock(location, NAME)
-        .await
-        .map_err(|source| in_use(&args.store, source))?;
+    let lease = PostgresLease::new(location, NAME);
     let queries = Arc::new(postgres::PostgresQueries::new(store.reader().clone()));
     Ok(Some(Parts {
         ports: ports(args, Arc::new(lease))?,

@@ -95,6 +95,56 @@ pub async fn every_free_shard_has_its_turn(first: &impl Lease, second: &impl Lea
     assert_eq!(tried, [1, 2, 3]);
 }
 
+/// Who leaves has nothing any more, and no part in the sharing.
+pub async fn who_leaves_makes_room(first: &impl Lease, second: &impl Lease) {
+    let all = first.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(second.acquire(PARTITIONS).await.unwrap(), []);
+    first.leave().await.unwrap();
+    let taken = second.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(shards(&taken), [0, 1, 2, 3]);
+    assert_eq!(second.renew(&taken).await.unwrap().kept, taken);
+    assert_eq!(first.renew(&all).await.unwrap().lost, all);
+}
+
+/// A newcomer gets its part, although the shards cannot be divided evenly, and no more than that
+/// moves.
+pub async fn a_newcomer_gets_its_part(leases: [&impl Lease; 3]) {
+    let [first, second, third] = leases;
+    let all = first.acquire(PARTITIONS).await.unwrap();
+    assert_eq!(second.acquire(PARTITIONS).await.unwrap(), []);
+    let surplus = first.renew(&all).await.unwrap().surrender;
+    first.release(&surplus).await.unwrap();
+    let mut of_second = second.acquire(PARTITIONS).await.unwrap();
+    let mut of_first = all;
+    of_first.retain(|grant| !surplus.contains(grant));
+    assert_eq!(third.acquire(PARTITIONS).await.unwrap(), []);
+    let mut moved = 0;
+    for (lease, held) in [(first, &mut of_first), (second, &mut of_second)] {
+        let surplus = lease.renew(held).await.unwrap().surrender;
+        lease.release(&surplus).await.unwrap();
+        assert_eq!(lease.acquire(PARTITIONS).await.unwrap(), []);
+        held.retain(|grant| !surplus.contains(grant));
+        moved += surplus.len();
+    }
+    let of_third = third.acquire(PARTITIONS).await.unwrap();
+    assert_eq!((moved, of_third.len()), (1, 1));
+    for (lease, held) in [(first, of_first), (second, of_second), (third, of_third)] {
+        let renewal = lease.renew(&held).await.unwrap();
+        assert_eq!((renewal.kept, renewal.surrender), (held, vec![]));
+    }
+}
+
+/// Who holds what is told, and what is free as well.
+pub async fn holders_are_told(lease: &impl Lease) {
+    let grants = lease.acquire(PARTITIONS).await.unwrap();
+    lease.release(&grants[..1]).await.unwrap();
+    let holders = lease.holders().await.unwrap();
+    let told: Vec<Grant> = holders.iter().map(|holding| holding.grant).collect();
+    assert_eq!(told, grants);
+    let held = holders.iter().map(|holding| holding.holder.is_some());
+    assert_eq!(held.collect::<Vec<_>>(), [false, true, true, true]);
+}
+
 fn shards(grants: &[Grant]) -> Vec<i32> {
     grants.iter().map(|grant| grant.shard.0).collect()
 }

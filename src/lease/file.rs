@@ -1,5 +1,6 @@
 //! Ownership by a file lock: one process owns all shards.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -7,11 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::sole::Sole;
-use super::{Error, Grant, Lease, Renewal};
-use crate::shard::Epoch;
+use super::{Error, Grant, Holding, Lease, Renewal, instance_name};
+use crate::shard::{Epoch, ShardId};
 
 /// All shards of a database that only one process may use, for as long as it holds a lock file.
+/// What is granted never ends by itself.
 ///
 /// The operating system gives the lock up when the process ends, however it ends. The file stays:
 /// removing it would let two processes lock two files of one name. Lock first, then open the
@@ -24,9 +25,26 @@ use crate::shard::Epoch;
 /// ```
 #[derive(Debug)]
 pub struct FileLease {
-    held: Mutex<Sole>,
+    held: Mutex<Held>,
     /// Locked until dropped.
     _lock: File,
+}
+
+/// What the holder of the file has taken.
+#[derive(Debug, Default)]
+struct Held {
+    /// Epochs granted are above this one: the highest that the database has seen.
+    after: Epoch,
+    /// Shards granted and not released.
+    shards: BTreeSet<ShardId>,
+    /// The last epoch granted per shard.
+    last: BTreeMap<ShardId, Epoch>,
+}
+
+impl Held {
+    fn holds(&self, grant: &Grant) -> bool {
+        self.shards.contains(&grant.shard) && self.last.get(&grant.shard) == Some(&grant.epoch)
+    }
 }
 
 impl FileLease {
@@ -62,11 +80,11 @@ impl FileLease {
     /// Grants epochs above `epoch`: the highest that the database has seen.
     #[must_use]
     pub fn starting_after(self, epoch: Epoch) -> Self {
-        self.held().restart_after(epoch);
+        self.held().after = epoch;
         self
     }
 
-    fn held(&self) -> MutexGuard<'_, Sole> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,15 +108,50 @@ fn unreachable(path: &Path, source: &io::Error) -> Error {
 #[async_trait]
 impl Lease for FileLease {
     async fn acquire(&self, partitions: i32) -> Result<Vec<Grant>, Error> {
-        Ok(self.held().acquire(partitions))
+        let mut held = self.held();
+        let mut grants = Vec::new();
+        for shard in (0..partitions).map(ShardId) {
+            if held.shards.insert(shard) {
+                let last = held.last.get(&shard).copied().unwrap_or_default();
+                let epoch = last.max(held.after).next();
+                held.last.insert(shard, epoch);
+                grants.push(Grant { shard, epoch });
+            }
+        }
+        Ok(grants)
     }
 
-    async fn renew(&self, held: &[Grant]) -> Result<Renewal, Error> {
-        Ok(self.held().renew(held))
+    async fn renew(&self, grants: &[Grant]) -> Result<Renewal, Error> {
+        let held = self.held();
+        let (kept, lost) = grants.iter().partition(|grant| held.holds(grant));
+        Ok(Renewal {
+            kept,
+            lost,
+            surrender: Vec::new(),
+        })
     }
 
     async fn release(&self, grants: &[Grant]) -> Result<(), Error> {
-        self.held().release(grants);
+        let mut held = self.held();
+        for grant in grants {
+            if held.holds(grant) {
+                held.shards.remove(&grant.shard);
+            }
+        }
         Ok(())
+    }
+
+    async fn leave(&self) -> Result<(), Error> {
+        self.held().shards.clear();
+        Ok(())
+    }
+
+    async fn holders(&self) -> Result<Vec<Holding>, Error> {
+        let held = self.held();
+        let holding = |(&shard, &epoch)| Holding {
+            grant: Grant { shard, epoch },
+            holder: held.shards.contains(&shard).then(instance_name),
+        };
+        Ok(held.last.iter().map(holding).collect())
     }
 }

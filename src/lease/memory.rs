@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Error, Grant, Lease, Renewal};
+use super::share::fair_share;
+use super::{Error, Grant, Holding, Lease, Renewal};
 use crate::clock::{Clock, Timestamp};
 use crate::shard::{Epoch, ShardId};
 
 /// One holder among those that share a table of leases.
 ///
-/// A holder is one run of one instance; its fair share is the number of shards over the number of
-/// holders alive, rounded up.
+/// A holder is one run of one instance.
 pub struct MemoryLease {
     holder: u64,
     table: Arc<Table>,
@@ -30,6 +30,8 @@ struct Table {
 struct State {
     next_holder: u64,
     partitions: i32,
+    /// Shards granted so far.
+    granted: u64,
     /// When each holder was last heard of.
     alive: BTreeMap<u64, Timestamp>,
     shards: BTreeMap<ShardId, Shard>,
@@ -40,6 +42,8 @@ struct State {
 struct Shard {
     epoch: Epoch,
     holder: Option<u64>,
+    /// How many grants there had been, of whatever shard: the free one with the least waits longest.
+    granted: u64,
     /// When it was granted or last renewed. Its holder may be alive and not know of it: the answer
     /// to an acquisition can be lost.
     renewed: Timestamp,
@@ -100,18 +104,19 @@ impl Table {
 }
 
 impl State {
-    fn fair_share(&self) -> usize {
+    fn fair_share(&self, holder: u64) -> usize {
         let shards = usize::try_from(self.partitions).unwrap_or(0);
-        shards.div_ceil(self.alive.len().max(1))
+        let held = self.alive.keys().map(|alive| (*alive, self.count(*alive)));
+        fair_share(shards, &held.collect(), &holder)
     }
 
-    /// The shards that nobody holds, those granted least often first.
+    /// The shards that nobody holds, those that wait longest first.
     fn free(&self) -> Vec<ShardId> {
         let shards = (0..self.partitions).map(ShardId);
-        let mut free: Vec<(Epoch, ShardId)> = shards
+        let mut free: Vec<(u64, ShardId)> = shards
             .filter_map(|shard| match self.shards.get(&shard) {
-                Some(known) => known.holder.is_none().then_some((known.epoch, shard)),
-                None => Some((Epoch::default(), shard)),
+                Some(known) => known.holder.is_none().then_some((known.granted, shard)),
+                None => Some((0, shard)),
             })
             .collect();
         free.sort_unstable();
@@ -135,10 +140,15 @@ impl Lease for MemoryLease {
     async fn acquire(&self, partitions: i32) -> Result<Vec<Grant>, Error> {
         let (now, mut state) = self.table.heartbeat(self.holder);
         state.partitions = partitions;
-        let room = state.fair_share().saturating_sub(state.count(self.holder));
+        let room = state
+            .fair_share(self.holder)
+            .saturating_sub(state.count(self.holder));
         let mut grants = Vec::new();
         for shard in state.free().into_iter().take(room) {
+            state.granted += 1;
+            let granted = state.granted;
             let entry = state.shards.entry(shard).or_default();
+            entry.granted = granted;
             entry.epoch = entry.epoch.next();
             entry.holder = Some(self.holder);
             entry.renewed = now;
@@ -161,7 +171,7 @@ impl Lease for MemoryLease {
                 shard.renewed = now;
             }
         }
-        let surplus = kept.len().saturating_sub(state.fair_share());
+        let surplus = kept.len().saturating_sub(state.fair_share(self.holder));
         let surrender = kept.iter().rev().take(surplus).copied().collect();
         Ok(Renewal {
             kept,
@@ -180,5 +190,28 @@ impl Lease for MemoryLease {
             }
         }
         Ok(())
+    }
+
+    async fn leave(&self) -> Result<(), Error> {
+        let mut state = self.table.state();
+        state.alive.remove(&self.holder);
+        for shard in state.shards.values_mut() {
+            if shard.holder == Some(self.holder) {
+                shard.holder = None;
+            }
+        }
+        Ok(())
+    }
+
+    async fn holders(&self) -> Result<Vec<Holding>, Error> {
+        let state = self.table.state();
+        let holding = |(&shard, known): (&ShardId, &Shard)| Holding {
+            grant: Grant {
+                shard,
+                epoch: known.epoch,
+            },
+            holder: known.holder.map(|holder| format!("holder {holder}")),
+        };
+        Ok(state.shards.iter().map(holding).collect())
     }
 }

@@ -4,12 +4,16 @@
 //! sequence; whatever is missing it reads from the table. So this may drop rows at will.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::context::Context;
+use crate::limits::BACKOFF;
+use crate::runtime::service::Service;
 use crate::shard::ShardId;
-use crate::store::{OutboxRow, Sequence};
+use crate::store::{OutboxRow, Sequence, Store};
 
 /// Rows kept per output partition; a publisher further behind reads the table.
 const ROWS_MAX: usize = 64;
@@ -29,6 +33,18 @@ pub(crate) struct Slot {
     said: Mutex<BTreeMap<String, Said>>,
 }
 
+/// A publisher at work.
+#[derive(Debug)]
+pub(crate) struct Publishing<'s>(&'s Slot);
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.publisher = false;
+        waiting.rows.clear();
+    }
+}
+
 /// An event that the log has acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -43,6 +59,8 @@ struct Waiting {
     rows: VecDeque<OutboxRow>,
     /// The table holds rows that were not handed over.
     table: bool,
+    /// A publisher runs in this process.
+    publisher: bool,
     /// The newest row committed, as far as this process knows.
     committed: Sequence,
     /// The last row that the log has acknowledged; unknown until a publisher has met its first.
@@ -60,6 +78,27 @@ pub(crate) enum Next {
     Nothing,
 }
 
+/// Wakes the publishers of this process when another one has written rows for them.
+pub(crate) async fn listen<C: Context, S: Store<C>>(service: &Service<C, S>) -> Infallible {
+    let mut backoff = BACKOFF.start();
+    loop {
+        match service.store.announced().await {
+            Ok(partitions) => {
+                backoff = BACKOFF.start();
+                let shards = partitions.into_iter().map(ShardId);
+                for slot in shards.filter_map(|shard| service.handover.slot(shard)) {
+                    slot.look_into_table();
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "publishers look unasked meanwhile");
+                let ports = &service.ports;
+                ports.clock.sleep(backoff.next(ports.ids.random())).await;
+            }
+        }
+    }
+}
+
 impl Handover {
     pub(crate) fn new(partitions: i32) -> Self {
         Self {
@@ -72,13 +111,18 @@ impl Handover {
         self.slots.get(usize::try_from(shard.0).ok()?)
     }
 
-    /// Hands over rows of a known commit.
-    pub(crate) fn offer(&self, rows: Vec<OutboxRow>) {
+    /// Hands over rows of a known commit; returns the partitions whose publishers run elsewhere.
+    pub(crate) fn offer(&self, rows: Vec<OutboxRow>) -> Vec<i32> {
+        let mut elsewhere = Vec::new();
         for row in rows {
-            if let Some(slot) = self.slot(ShardId(row.batch.partition)) {
-                slot.offer(row);
+            let partition = row.batch.partition;
+            match self.slot(ShardId(partition)) {
+                Some(slot) if slot.has_publisher() => slot.offer(row),
+                _ if elsewhere.contains(&partition) => {}
+                _ => elsewhere.push(partition),
             }
         }
+        elsewhere
     }
 }
 
@@ -97,9 +141,18 @@ impl Slot {
 
     /// A new publisher begins: whatever is left is in the table, and how much of it another owner
     /// has published meanwhile is not known.
-    pub(crate) fn begin(&self) {
-        self.lock().published = None;
+    /// Until the guard is dropped, what comes is for the publisher of this process.
+    pub(crate) fn begin(&self) -> Publishing<'_> {
+        let mut waiting = self.lock();
+        waiting.published = None;
+        waiting.publisher = true;
+        drop(waiting);
         self.look_into_table();
+        Publishing(self)
+    }
+
+    fn has_publisher(&self) -> bool {
+        self.lock().publisher
     }
 
     /// Notes that rows up to this one are in the log.
@@ -203,6 +256,8 @@ mod tests {
 
     fn offered(sequences: &[i64]) -> Handover {
         let handover = Handover::new(1);
+        std::mem::forget(handover.slots[0].begin());
+        handover.slots[0].lock().table = false;
         handover.offer(sequences.iter().map(|sequence| row(*sequence)).collect());
         handover
     }
@@ -233,8 +288,21 @@ mod tests {
         assert_eq!(slot.backlog(), 0);
         slot.published(Sequence(100_000));
         assert_eq!(slot.backlog(), 1);
-        slot.begin();
+        let _publishing = slot.begin();
         assert_eq!(slot.backlog(), 0, "another owner may have published it");
+    }
+
+    #[test]
+    fn rows_whose_publisher_runs_elsewhere_are_told_of_and_not_kept() {
+        let handover = Handover::new(2);
+        let publishing = handover.slots[0].begin();
+        let mut other = row(1);
+        other.batch.partition = 1;
+        let rows = vec![row(7), other.clone(), other];
+        assert_eq!(handover.offer(rows), [1]);
+        drop(publishing);
+        assert_eq!(handover.offer(vec![row(8)]), [0]);
+        assert!(handover.slots[0].lock().rows.is_empty());
     }
 
     #[test]

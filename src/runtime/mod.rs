@@ -3,7 +3,8 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`run`] | start-up: schemas, topics, partitions; then the supervisor |
-//! | `supervise` | leases: which shards this process runs |
+//! | `supervise` | which shards this process runs |
+//! | `keep` | heartbeats: renews what is held |
 //! | `takeover` | a shard's new owner checks database and log against each other |
 //! | `intake` | steps 1-2: fetch and decode ahead of the turn |
 //! | `item`, `classify` | what one record is to the context |
@@ -34,6 +35,7 @@ mod feed;
 mod handover;
 mod intake;
 mod item;
+mod keep;
 mod publisher;
 mod service;
 mod shard;
@@ -102,7 +104,11 @@ pub async fn run<C: Context, S: Store<C>>(
         health,
         handover: handover::Handover::new(options.partitions),
     });
-    supervise::supervise(service, shutdown).await
+    tokio::select! {
+        biased;
+        ended = supervise::supervise(Arc::clone(&service), shutdown) => ended,
+        never = handover::listen(&service) => match never {},
+    }
 }
 
 /// Why a service, or one of its shards, must not run; each needs a person.

@@ -117,7 +117,7 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
         let Some(slot) = service.handover.slot(self.shard) else {
             return Ok(());
         };
-        slot.begin();
+        let _publishing = slot.begin();
         for (topic, offset) in &self.last_offsets {
             let (offset, id) = (*offset, None);
             slot.note_said(topic, Said { offset, id });

@@ -5,14 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::health::Condition;
-use crate::lease::Grant;
-use crate::limits::{BACKOFF, LEASE_HEARTBEAT};
+use crate::lease::{Grant, Renewal};
+use crate::limits::BACKOFF;
 use crate::runtime::Error;
+use crate::runtime::keep::{Held, keep};
 use crate::runtime::service::Service;
 use crate::runtime::shard::{self, End, Takeover};
 use crate::runtime::startup::{check_topics, may_pass};
@@ -21,7 +22,7 @@ use crate::shard::ShardId;
 use crate::spawner::Task;
 use crate::store::{Claimed, Store};
 
-/// The health part of the lease and of what every process checks.
+/// The health part of taking shards over and of what every process checks.
 const PART: &str = "ownership";
 
 /// A shard that runs here.
@@ -35,12 +36,14 @@ struct Running {
 struct Supervisor<C: Context, S> {
     service: Arc<Service<C, S>>,
     running: BTreeMap<ShardId, Running>,
+    /// What is renewed: granted, and not given up.
+    held: Arc<Held>,
     /// Unbounded, for a shard reports its end also while the supervisor waits for just that; it
     /// holds one end per acquisition.
     ends: mpsc::UnboundedSender<(Grant, Option<End>)>,
 }
 
-/// Runs shards until `shutdown`.
+/// Runs shards until `shutdown`; what it holds is renewed meanwhile, whatever it waits for.
 ///
 /// # Errors
 /// When the first shards cannot be taken over for a reason that only a person can remove.
@@ -48,26 +51,47 @@ pub(crate) async fn supervise<C: Context, S: Store<C>>(
     service: Arc<Service<C, S>>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let held = Arc::new(Held::default());
+    let (news, renewals) = watch::channel(Renewal::default());
+    let keeping = keep(Arc::clone(&service), Arc::clone(&held), news);
+    tokio::select! {
+        biased;
+        ended = run(service, held, renewals, shutdown) => ended,
+        never = keeping => match never {},
+    }
+}
+
+async fn run<C: Context, S: Store<C>>(
+    service: Arc<Service<C, S>>,
+    held: Arc<Held>,
+    mut renewals: watch::Receiver<Renewal>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let (ends, mut ended) = mpsc::unbounded_channel();
-    let clock = Arc::clone(&service.ports.clock);
     let mut supervisor = Supervisor {
         service,
         running: BTreeMap::new(),
+        held,
         ends,
     };
-    if let Some(started) = shutdown
-        .run_until_cancelled(supervisor.first_shards())
-        .await
-    {
-        started?;
+    let started = shutdown.run_until_cancelled(supervisor.first_shards());
+    if let Some(Err(error)) = started.await {
+        supervisor.stop_all().await;
+        return Err(error);
     }
+    supervisor.count();
     while !shutdown.is_cancelled() {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
             Some((grant, end)) = ended.recv() => supervisor.note_end(grant, end).await,
-            () = clock.sleep(LEASE_HEARTBEAT) => supervisor.heartbeat().await,
+            Ok(()) = renewals.changed() => {
+                let renewal = renewals.borrow_and_update().clone();
+                supervisor.follow(renewal).await;
+                supervisor.look_around().await;
+            }
         }
+        supervisor.count();
     }
     supervisor.stop_all().await;
     Ok(())
@@ -96,17 +120,26 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         }
     }
 
-    /// Renews what is held, gives up what is asked for, takes what is free.
-    async fn heartbeat(&mut self) {
+    /// Stops what is lost, and gives up what another instance is short of.
+    async fn follow(&mut self, renewal: Renewal) {
+        let source = self.service.context.source();
+        for grant in renewal.lost {
+            let (shard, epoch) = (grant.shard.0, grant.epoch.0);
+            tracing::warn!(source, shard, epoch, "shard lost: not renewed in time");
+            self.stop(&grant).await;
+            self.held.remove(&[grant]);
+        }
+        for grant in renewal.surrender {
+            let (shard, epoch) = (grant.shard.0, grant.epoch.0);
+            tracing::info!(source, shard, epoch, "shard given to another instance");
+            self.stop(&grant).await;
+            self.give_up(&[grant]).await;
+        }
+    }
+
+    /// Checks what every process checks, and takes what is free.
+    async fn look_around(&mut self) {
         let beat = async {
-            let renewal = self.service.ports.lease.renew(&self.held()).await?;
-            for grant in renewal.lost {
-                self.stop(grant.shard).await;
-            }
-            for grant in renewal.surrender {
-                self.stop(grant.shard).await;
-                self.service.ports.lease.release(&[grant]).await?;
-            }
             check_topics(
                 &*self.service.context,
                 &self.service.ports,
@@ -133,18 +166,23 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
 
     /// Takes what the lease gives. A shard that needs a person keeps none of the others waiting.
     async fn take_free_shards(&mut self) -> Result<(), Error> {
-        let lease = Arc::clone(&self.service.ports.lease);
-        let grants = lease.acquire(self.service.partitions).await?;
+        let grants = self
+            .service
+            .ports
+            .lease
+            .acquire(self.service.partitions)
+            .await?;
+        self.held.add(&grants);
         let mut refused = None;
         for (index, grant) in grants.iter().enumerate() {
             match take_over(&self.service, *grant).await {
                 Ok(takeover) => self.start(takeover),
                 Err(error) if may_pass(&error) => {
-                    lease.release(&grants[index..]).await?;
+                    self.give_up(&grants[index..]).await;
                     return Err(error);
                 }
                 Err(error) => {
-                    lease.release(&[*grant]).await?;
+                    self.give_up(&[*grant]).await;
                     refused.get_or_insert(error);
                 }
             }
@@ -158,8 +196,9 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         let stop = CancellationToken::new();
         let service = Arc::clone(&self.service);
         let (ends, stopping) = (self.ends.clone(), stop.clone());
+        let source = service.context.source();
         tracing::info!(
-            source = service.context.source(),
+            source,
             shard = shard.0,
             epoch = grant.epoch.0,
             "shard taken over"
@@ -169,6 +208,9 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
             Box::pin(async move {
                 let running = AssertUnwindSafe(shard::run(service, takeover, stopping));
                 let end = running.catch_unwind().await.ok();
+                if end == Some(End::Fenced) {
+                    metrics::counter!("shards_fenced_total", "source" => source).increment(1);
+                }
                 // The supervisor has gone only when the whole service stops.
                 let _ = ends.send((grant, end));
             }),
@@ -190,7 +232,6 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
             Some(End::Shutdown) => {}
             Some(End::Fenced) => {
                 tracing::warn!(source, shard = shard.0, epoch, "shard fenced");
-                metrics::counter!("shards_fenced_total", "source" => source).increment(1);
             }
             None => {
                 tracing::error!(source, shard = shard.0, epoch, "a shard's task panicked");
@@ -202,35 +243,48 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         self.report(Condition::Stalled {
             reason: format!("shard {shard} stopped; it is being taken over"),
         });
-        if let Err(error) = self.service.ports.lease.release(&[grant]).await {
-            tracing::warn!(%error, shard = shard.0, "not released; it expires with its lease");
+        self.give_up(&[grant]).await;
+    }
+
+    /// Gives grants up; if that cannot be said, they end by not being renewed.
+    async fn give_up(&self, grants: &[Grant]) {
+        self.held.remove(grants);
+        if let Err(error) = self.service.ports.lease.release(grants).await {
+            tracing::warn!(%error, "shards were not released; they expire with their lease");
         }
     }
 
-    fn held(&self) -> Vec<Grant> {
-        self.running.values().map(|running| running.grant).collect()
-    }
-
-    /// Stops one shard and waits for its end.
-    async fn stop(&mut self, shard: ShardId) {
-        if let Some(running) = self.running.remove(&shard) {
-            running.stop.cancel();
-            // A panic ends a shard as well; its lease is given up either way.
-            let _ = running.task.join().await;
+    /// Stops the shard that runs under this grant, if it does, and waits for its end.
+    async fn stop(&mut self, grant: &Grant) {
+        match self.running.remove(&grant.shard) {
+            Some(running) if running.grant == *grant => {
+                running.stop.cancel();
+                // A panic ends a shard as well; its lease is given up either way.
+                let _ = running.task.join().await;
+            }
+            Some(newer) => {
+                self.running.insert(grant.shard, newer);
+            }
+            None => {}
         }
     }
 
     async fn stop_all(&mut self) {
-        let held = self.held();
         for running in self.running.values() {
             running.stop.cancel();
         }
-        for shard in self.running.keys().copied().collect::<Vec<_>>() {
-            self.stop(shard).await;
+        for running in std::mem::take(&mut self.running).into_values() {
+            let _ = running.task.join().await;
         }
-        if let Err(error) = self.service.ports.lease.release(&held).await {
+        if let Err(error) = self.service.ports.lease.leave().await {
             tracing::warn!(%error, "shards were not released; they expire with their lease");
         }
+    }
+
+    fn count(&self) {
+        let source = self.service.context.source();
+        let count = self.running.len() as f64;
+        metrics::gauge!("shards_owned", "source" => source).set(count);
     }
 
     fn report(&self, condition: Condition) {

@@ -244,6 +244,23 @@ pub trait Store<C: Context>: Send + Sync + 'static {
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<OutboxRow>, Error>> + Send;
 
+    /// Tells the other processes on this database that these partitions have new outbox rows, whose
+    /// publishers run there. A hint: whoever misses it finds the rows with the next poll.
+    ///
+    /// The default is for a database that has one process.
+    fn announce(&self, partitions: &[i32]) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = partitions;
+        std::future::ready(Ok(()))
+    }
+
+    /// Waits for what others [`announce`](Store::announce), and returns the partitions. What is
+    /// announced before the first call, or after a failure before the next, is not heard of.
+    ///
+    /// The default never returns.
+    fn announced(&self) -> impl Future<Output = Result<Vec<i32>, Error>> + Send {
+        std::future::pending()
+    }
+
     /// Acknowledged positions of `partition`. What it says is committed, like what `outbox` says: a
     /// row that `outbox` no longer shows is covered by it, whoever asks, if it is asked later.
     fn acknowledged(

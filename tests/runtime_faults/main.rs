@@ -9,6 +9,7 @@
 
 mod crash;
 mod health;
+mod instances;
 mod ownership;
 mod parked;
 mod start;

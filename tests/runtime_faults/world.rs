@@ -12,7 +12,7 @@ use messaging::codec;
 use messaging::envelope::Envelope;
 use messaging::health::Health;
 use messaging::ids::SystemIds;
-use messaging::lease::{self, Grant, Lease, Renewal};
+use messaging::lease::{self, Grant, Holding, Lease, Renewal};
 use messaging::log::memory::MemoryLog;
 use messaging::log::{Log, Record};
 use messaging::message::{Binding, Message, Registration, Writer};
@@ -100,6 +100,20 @@ impl Lease for Holder {
         });
         Ok(())
     }
+
+    async fn leave(&self) -> Result<(), lease::Error> {
+        self.held.lock().unwrap().clear();
+        Ok(())
+    }
+
+    async fn holders(&self) -> Result<Vec<Holding>, lease::Error> {
+        let held = self.held.lock().unwrap();
+        let holding = |(&shard, &epoch)| Holding {
+            grant: Grant { shard, epoch },
+            holder: Some("holder".to_owned()),
+        };
+        Ok(held.iter().map(holding).collect())
+    }
 }
 
 pub(crate) struct World<S> {
@@ -121,6 +135,10 @@ pub(crate) struct Service {
 
 impl<S: Store<Counter>> World<S> {
     pub(crate) async fn new(partitions: i32, store: S) -> Self {
+        Self::of(partitions, Arc::new(store)).await
+    }
+
+    pub(crate) async fn of(partitions: i32, store: Arc<S>) -> Self {
         let log = Arc::new(MemoryLog::new(Arc::new(SystemClock)));
         log.create_topic(Add::TOPIC, partitions).await.unwrap();
         let registry = Arc::new(MemoryRegistry::new());
@@ -132,7 +150,7 @@ impl<S: Store<Counter>> World<S> {
             partitions,
             log,
             registry,
-            store: Arc::new(store),
+            store,
             leases: Arc::default(),
             health: Health::new(),
             feed: Feed::new(),
@@ -141,16 +159,26 @@ impl<S: Store<Counter>> World<S> {
         }
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the test owns this task")]
     pub(crate) fn launch(&self, partitions: i32) -> Service {
         let lease = Holder {
             leases: Arc::clone(&self.leases),
             held: Mutex::default(),
         };
+        self.launch_as(partitions, Arc::clone(&self.store), Arc::new(lease))
+    }
+
+    /// An instance with its own connection to the database and its own part in the sharing.
+    #[allow(clippy::disallowed_methods, reason = "the test owns this task")]
+    pub(crate) fn launch_as(
+        &self,
+        partitions: i32,
+        store: Arc<S>,
+        lease: Arc<dyn Lease>,
+    ) -> Service {
         let ports = Ports {
             log: self.log.clone(),
             registry: self.registry.clone(),
-            lease: Arc::new(lease),
+            lease,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
@@ -158,7 +186,7 @@ impl<S: Store<Counter>> World<S> {
         let shutdown = CancellationToken::new();
         let running = runtime::run(
             Arc::new(Counter),
-            self.store.clone(),
+            store,
             ports,
             Options {
                 partitions,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use messaging::lease::memory::MemoryLease;
-use messaging::lease::{Error, Grant, Lease, Renewal};
+use messaging::lease::{Error, Grant, Holding, Lease, Renewal};
 
 use crate::process::Process;
 
@@ -90,5 +90,16 @@ impl Lease for SimLease {
         self.inner.release(grants).await?;
         self.process.note(format_args!("releases {grants:?}"));
         self.answered("lease.released").await
+    }
+
+    async fn leave(&self) -> Result<(), Error> {
+        self.reached("lease.leave").await?;
+        self.inner.leave().await?;
+        self.process.note(format_args!("leaves"));
+        self.answered("lease.left").await
+    }
+
+    async fn holders(&self) -> Result<Vec<Holding>, Error> {
+        self.inner.holders().await
     }
 }

@@ -160,12 +160,17 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 .await?;
         }
         let rows = turn.commit(state.as_ref(), effects).await?;
-        service.handover.offer(rows);
+        let elsewhere = service.handover.offer(rows);
         self.follow_up = more;
         self.pruned_at = if pruned { now } else { self.pruned_at };
         self.desk.parked_changed |= parked_changes;
         for step in steps {
             self.cursors.insert(step.topic.into(), step.to);
+        }
+        if !elsewhere.is_empty()
+            && let Err(error) = service.store.announce(&elsewhere).await
+        {
+            tracing::debug!(%error, "other instances find their rows when they look unasked");
         }
         Ok(tally)
     }

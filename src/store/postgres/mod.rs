@@ -12,6 +12,7 @@
 //! | [`Location`] | where a database is, without the password in any text |
 //! | `open` | connections, their settings, migrations, what is wrong with a database in words |
 //! | `turn`, `effects`, `parked` | a turn and what it commits |
+//! | `announcements` | a word to the publishers of other instances |
 //! | `operations`, `checkpoint` | what operators read and ask for |
 //! | [`bulk`] | how many rows go in one statement |
 
@@ -23,6 +24,7 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, PgExecutor, Postgres, Row, Transaction};
 use tokio::time::timeout;
 
+use self::announcements::Announcements;
 use super::sql::library::Reading;
 use super::sql::outcome::Outcome;
 use super::{
@@ -33,6 +35,7 @@ use crate::context::Context;
 use crate::limits;
 use crate::shard::{Epoch, ShardId};
 
+mod announcements;
 pub mod bulk;
 mod checkpoint;
 mod effects;
@@ -77,6 +80,7 @@ impl Default for Timeouts {
 pub struct PostgresStore<T> {
     turns: PgPool,
     reader: PgPool,
+    announcements: Announcements,
     tables: T,
 }
 
@@ -117,6 +121,7 @@ impl<T> PostgresStore<T> {
         Ok(Self {
             turns,
             reader,
+            announcements: Announcements::new(location, application)?,
             tables,
         })
     }
@@ -142,6 +147,7 @@ impl<T> PostgresStore<T> {
     /// Closes all connections, after those in use are given back. Dropping the store does the
     /// same a little later.
     pub async fn close(&self) {
+        self.announcements.close().await;
         self.reader.close().await;
         self.turns.close().await;
     }
@@ -288,6 +294,14 @@ impl<C: Context, T: Tables<C, PgConnection>> Store<C> for PostgresStore<T> {
         rows.iter()
             .map(|row| outbox_row(row, partition, OPERATION))
             .collect()
+    }
+
+    async fn announce(&self, partitions: &[i32]) -> Result<(), Error> {
+        announcements::announce(&self.turns, partitions).await
+    }
+
+    async fn announced(&self) -> Result<Vec<i32>, Error> {
+        self.announcements.next().await
     }
 
     async fn acknowledged(&self, partition: i32) -> Result<Vec<Acknowledged>, Error> {

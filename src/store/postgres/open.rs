@@ -98,8 +98,13 @@ pub(crate) async fn reserved(
     location: &Location,
     application: &str,
 ) -> Result<PgConnection, Error> {
+    connect(&resting(location, application)?).await
+}
+
+/// The settings of a session that may be at rest for long.
+pub(super) fn resting(location: &Location, application: &str) -> Result<PgConnectOptions, Error> {
     let options = session(location.options()?, application, &Timeouts::default());
-    connect(&options.options([("idle_session_timeout", "0")])).await
+    Ok(options.options([("idle_session_timeout", "0")]))
 }
 
 /// What every session is told, whatever the server's configuration says.
