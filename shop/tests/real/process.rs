@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::command;
+use crate::support::{Elsewhere, command};
 
 /// How long a part may take until it is ready; a database of this size is looked over in less.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(60);
@@ -106,8 +106,10 @@ impl Drop for Group {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) role: Role,
+    name: String,
     group: i32,
     arguments: Vec<String>,
+    environment: Elsewhere,
     ready_file: PathBuf,
     log: PathBuf,
     child: Option<Child>,
@@ -118,13 +120,22 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// A part that is not started yet; its files besides the data are in `folder`.
-    pub(crate) fn new(role: Role, arguments: Vec<String>, folder: &Path, group: &Group) -> Self {
-        let file = |kind| folder.join(format!("{}.{kind}", role.name()));
+    /// A part that is not started yet; its files besides the data are in `folder`. The name is one
+    /// of several of its role, perhaps.
+    pub(crate) fn new(
+        (role, name): (Role, &str),
+        arguments: Vec<String>,
+        environment: Elsewhere,
+        folder: &Path,
+        group: &Group,
+    ) -> Self {
+        let file = |kind| folder.join(format!("{name}.{kind}"));
         Self {
             role,
+            name: name.to_owned(),
             group: group.id(),
             arguments,
+            environment,
             ready_file: file("ready"),
             log: file("log"),
             child: None,
@@ -143,6 +154,7 @@ impl Process {
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let mut command = command(&["up", "--only", self.role.name(), "--ready-file"]);
         command.arg(&self.ready_file).args(&self.arguments);
+        command.envs(self.environment.0.iter().cloned());
         if let Some(place) = crash_at {
             command.env("SHOP_CRASH_AT", place);
         }
@@ -226,17 +238,14 @@ impl Process {
         while Instant::now() < deadline {
             self.look();
             if self.child.is_none() {
-                return Err(format!("{} ended before it was ready", self.role.name()));
+                return Err(format!("{} ended before it was ready", self.name));
             }
             if self.ready_file.exists() {
                 return Ok(());
             }
             tokio::time::sleep(POLL).await;
         }
-        Err(format!(
-            "{} is not ready after {READY_MAX:?}",
-            self.role.name()
-        ))
+        Err(format!("{} is not ready after {READY_MAX:?}", self.name))
     }
 
     /// Notices if it has ended by itself.
@@ -253,11 +262,8 @@ impl Process {
     }
 
     fn complain(&mut self, what: &str) {
-        self.complaints.push(format!(
-            "{} {what}\n{}",
-            self.role.name(),
-            self.last_lines()
-        ));
+        self.complaints
+            .push(format!("{} {what}\n{}", self.name, self.last_lines()));
     }
 
     /// The end of what all its lives have logged.

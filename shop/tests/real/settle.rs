@@ -2,23 +2,21 @@
 
 use std::time::Duration;
 
-use messaging::limits::{BACKOFF, LEASE_HEARTBEAT};
+use messaging::limits::{BACKOFF, LEASE_TIME};
 use tokio::time::Instant;
 
-use crate::database::Database;
-use crate::process::Role;
-use crate::topics::Topics;
-use crate::world::World;
+use super::backstage::{Backstage, SERVICES};
+use super::process::Role;
+use super::topics::Topics;
 
-/// What CHECKS.md allows: twice the lease time, the longest backoff, and the drain. The lease here
-/// is a file lock, which ends with its process; five heartbeats are the lease time of others.
+/// How long what has piled up may take.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the store is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
 /// How long everything may take together.
 pub(crate) fn limit() -> Duration {
-    LEASE_HEARTBEAT * 5 * 2 + BACKOFF.max + DRAIN_MAX
+    LEASE_TIME * 2 + BACKOFF.max + DRAIN_MAX
 }
 
 /// Waits until the outboxes are empty (F2), the cursors stand at the log's ends (F3) and no queue
@@ -26,12 +24,12 @@ pub(crate) fn limit() -> Duration {
 ///
 /// # Errors
 /// With what is still to do when the time is over.
-pub(crate) async fn settled(world: &World) -> Result<Duration, String> {
-    let topics = Topics::of(world);
+pub(crate) async fn settled(backstage: &Backstage) -> Result<Duration, String> {
+    let topics = Topics::of(backstage);
     let start = Instant::now();
     let mut before = None;
     loop {
-        let now = match left(world, &topics).await {
+        let now = match left(backstage, &topics).await {
             Ok(left) => left,
             Err(error) => vec![format!("a database cannot be read: {error}")],
         };
@@ -52,10 +50,10 @@ pub(crate) async fn settled(world: &World) -> Result<Duration, String> {
 }
 
 /// What is still to do.
-async fn left(world: &World, topics: &Topics) -> Result<Vec<String>, sqlx::Error> {
+async fn left(backstage: &Backstage, topics: &Topics) -> Result<Vec<String>, sqlx::Error> {
     let mut left = Vec::new();
-    for role in [Role::Order, Role::Inventory] {
-        let mut database = Database::open(&world.database(role).await).await?;
+    for role in SERVICES {
+        let mut database = backstage.database(role).await?;
         let rows = database.number("SELECT count(*) FROM outbox").await?;
         if rows > 0 {
             left.push(format!("{}: {rows} rows in the outbox", role.name()));

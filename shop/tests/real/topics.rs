@@ -1,4 +1,4 @@
-//! What stands in the log, read past every proxy.
+//! What stands in the log.
 
 use std::time::Duration;
 
@@ -8,25 +8,24 @@ use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{Consumed, Log, ReadLimit};
 use messaging::registry::confluent::ConfluentRegistry;
 
-use crate::process::Role;
-use crate::world::{PARTITIONS, World};
+use super::PARTITIONS;
+use super::backstage::Backstage;
 
-/// The log and the registry of a world.
+/// The log and the registry of a store.
 pub(crate) struct Topics {
     pub(crate) log: KafkaLog,
     pub(crate) registry: ConfluentRegistry,
 }
 
 impl Topics {
-    pub(crate) fn of(world: &World) -> Self {
+    pub(crate) fn of(backstage: &Backstage) -> Self {
         let config = kafka::Config {
-            bootstrap: vec![world.address(Role::Log).to_string()],
+            bootstrap: backstage.brokers.clone(),
             client_id: "check".to_owned(),
         };
-        let registry = format!("http://{}", world.address(Role::Registry));
         Self {
             log: KafkaLog::new(config),
-            registry: ConfluentRegistry::new(&registry).unwrap(),
+            registry: ConfluentRegistry::new(&backstage.registry).unwrap(),
         }
     }
 
