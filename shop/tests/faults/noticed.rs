@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::real::check;
 use crate::real::client::{Answer, What};
 use crate::real::dice::Dice;
-use crate::real::load::{History, Load, Sent};
+use crate::real::load::{History, Load, Sent, THINK_MAX};
 use crate::real::process::Role;
 use crate::real::topics::Topics;
 use crate::real::{in_runtime, proof, settle};
@@ -60,7 +60,7 @@ fn what_is_broken_by_hand_is_noticed() {
     in_runtime(async {
         let world = World::new(false);
         world.start().await.unwrap();
-        let load = Load::new(vec![world.gateway().await]);
+        let load = Load::new(vec![world.gateway().await], THINK_MAX);
         let mut dice = Dice::new(1);
         load.stock_up(&mut dice).await;
         let stop = CancellationToken::new();

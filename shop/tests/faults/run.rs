@@ -11,7 +11,7 @@ use crate::fault::Schedule;
 use crate::mix::Mix;
 use crate::real::check::{self, Broken};
 use crate::real::dice::Dice;
-use crate::real::load::{History, Load};
+use crate::real::load::{History, Load, THINK_MAX};
 use crate::real::process::Role;
 use crate::real::topics::Topics;
 use crate::real::{in_runtime, proof, settle, unreadable};
@@ -116,7 +116,7 @@ impl Run {
 
     /// The faults, with the load meanwhile.
     async fn faults(&mut self) -> (History, Duration) {
-        let load = Load::new(vec![self.world.gateway().await]);
+        let load = Load::new(vec![self.world.gateway().await], THINK_MAX);
         load.stock_up(&mut self.dice).await;
         let schedule = Schedule::new(&self.mix, self.dice.fork());
         let mut load_dice = self.dice.fork();
@@ -159,27 +159,14 @@ impl Run {
 
     /// F7: a restart of a settled store changes nothing.
     async fn recover_again(&mut self) -> Result<(), String> {
-        let before = self.everything().await?;
+        let backstage = self.world.backstage().await;
+        let before = backstage.everything().await?;
         self.world.stop().await;
         self.world.start().await?;
-        settle::settled(&self.world.backstage().await).await?;
-        let after = self.everything().await?;
-        let gone = before.iter().filter(|line| !after.contains(line));
-        let new = after.iter().filter(|line| !before.contains(line));
-        let changed = gone
-            .map(|line| format!("F7: a restart removed {line}"))
-            .chain(new.map(|line| format!("F7: a restart added {line}")));
-        self.broken.extend(changed);
+        settle::settled(&backstage).await?;
+        let after = backstage.everything().await?;
+        self.broken.extend(check::changed(&before, &after));
         self.world.stop().await;
         Ok(())
-    }
-
-    /// What both databases and the log hold, line by line.
-    async fn everything(&self) -> Result<Vec<String>, String> {
-        let backstage = self.world.backstage().await;
-        let mut all = backstage.dump().await.map_err(unreadable)?;
-        let ends = Topics::of(&backstage).ends().await.into_iter();
-        all.extend(ends.map(|end| format!("log: {end:?}")));
-        Ok(all)
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::database::Database;
 use super::process::Role;
+use super::topics::Topics;
+use super::unreadable;
 
 /// The services that have a database.
 pub(crate) const SERVICES: [Role; 2] = [Role::Order, Role::Inventory];
@@ -41,8 +43,19 @@ impl Backstage {
         Database::open(self.location(role)).await
     }
 
-    /// What both databases hold, line by line.
-    pub(crate) async fn dump(&self) -> Result<Vec<String>, sqlx::Error> {
+    /// What both databases and the log hold, line by line.
+    ///
+    /// # Errors
+    /// With what cannot be read.
+    pub(crate) async fn everything(&self) -> Result<Vec<String>, String> {
+        let mut all = self.dump().await.map_err(unreadable)?;
+        let ends = Topics::of(self).ends().await;
+        let ends = ends.map_err(|error| error.to_string())?.into_iter();
+        all.extend(ends.map(|end| format!("log: {end:?}")));
+        Ok(all)
+    }
+
+    async fn dump(&self) -> Result<Vec<String>, sqlx::Error> {
         let mut all = Vec::new();
         for role in SERVICES {
             let lines = self.database(role).await?.dump().await?.into_iter();

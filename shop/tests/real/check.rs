@@ -113,3 +113,12 @@ pub(crate) async fn databases(backstage: &Backstage) -> Result<Broken, sqlx::Err
     }
     Ok(broken)
 }
+
+/// F7: what a restart of a settled store has changed.
+pub(crate) fn changed(before: &[String], after: &[String]) -> Broken {
+    let gone = before.iter().filter(|line| !after.contains(line));
+    let new = after.iter().filter(|line| !before.contains(line));
+    gone.map(|line| format!("F7: a restart removed {line}"))
+        .chain(new.map(|line| format!("F7: a restart added {line}")))
+        .collect()
+}

@@ -26,8 +26,8 @@ const TRIES_MAX: usize = 8;
 const DEADLINE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
 /// How long a client waits before it tries again, at most.
 const RETRY_MAX: Duration = Duration::from_millis(300);
-/// How long a client thinks before its next command, at most.
-const THINK_MAX: Duration = Duration::from_millis(10);
+/// How long a client in a hurry thinks before its next command, at most.
+pub(crate) const THINK_MAX: Duration = Duration::from_millis(10);
 /// The latest commands, whose orders repetitions, cancellations and reads are about.
 const RECENT: usize = 200;
 /// The latest commands, whose orders may be reserved by now, and are shipped or given back.
@@ -58,6 +58,8 @@ pub(crate) struct History {
 #[derive(Debug)]
 pub(crate) struct Load {
     gateways: Vec<String>,
+    /// How long a client thinks before its next command, at most.
+    think_max: Duration,
     orders: AtomicUsize,
     receipts: AtomicUsize,
     history: Mutex<History>,
@@ -67,9 +69,10 @@ pub(crate) struct Load {
 
 impl Load {
     /// Callers of gateways that stand side by side.
-    pub(crate) fn new(gateways: Vec<String>) -> Arc<Self> {
+    pub(crate) fn new(gateways: Vec<String>, think_max: Duration) -> Arc<Self> {
         Arc::new(Self {
             gateways,
+            think_max,
             orders: AtomicUsize::new(0),
             receipts: AtomicUsize::new(0),
             history: Mutex::default(),
@@ -127,7 +130,7 @@ impl Load {
                 }
                 self.command(&mut client, what, tries, &mut dice).await;
             }
-            tokio::time::sleep(dice.between(Duration::ZERO, THINK_MAX)).await;
+            tokio::time::sleep(dice.between(Duration::ZERO, self.think_max)).await;
         }
     }
 

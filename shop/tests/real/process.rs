@@ -146,6 +146,17 @@ impl Process {
 
     /// Starts it. `crash_at` is the place where it is to end, as `SHOP_CRASH_AT` says it.
     pub(crate) fn start(&mut self, crash_at: Option<&str>) {
+        self.spawn(crash_at.map(|place| ("SHOP_CRASH_AT", place)));
+        self.doomed = crash_at.is_some();
+    }
+
+    /// Starts it to stand still at a place, as `SHOP_STOP_AT` says it.
+    pub(crate) fn start_to_stand_still(&mut self, stop_at: &str) {
+        self.spawn(Some(("SHOP_STOP_AT", stop_at)));
+        self.doomed = false;
+    }
+
+    fn spawn(&mut self, plan: Option<(&str, &str)>) {
         self.look();
         if self.child.is_some() {
             return;
@@ -155,9 +166,7 @@ impl Process {
         let mut command = command(&["up", "--only", self.role.name(), "--ready-file"]);
         command.arg(&self.ready_file).args(&self.arguments);
         command.envs(self.environment.0.iter().cloned());
-        if let Some(place) = crash_at {
-            command.env("SHOP_CRASH_AT", place);
-        }
+        command.envs(plan);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -165,7 +174,6 @@ impl Process {
             .process_group(self.group)
             .spawn();
         self.child = Some(child.unwrap());
-        self.doomed = crash_at.is_some();
     }
 
     /// Ends it without warning; whether there was something to end.
@@ -219,14 +227,40 @@ impl Process {
 
     /// Lets it stand still for `time`.
     pub(crate) async fn pause(&mut self, time: Duration) -> bool {
+        let hit = self.freeze();
+        if hit {
+            tokio::time::sleep(time).await;
+            self.wake();
+        }
+        hit
+    }
+
+    /// Lets it stand still; whether there was something to stop.
+    pub(crate) fn freeze(&mut self) -> bool {
         self.look();
+        let child = self.child.iter();
+        child.map(|child| signal(child, "STOP")).next().is_some()
+    }
+
+    /// Lets it go on as if nothing had happened.
+    pub(crate) fn wake(&mut self) {
+        if let Some(child) = &self.child {
+            signal(child, "CONT");
+        }
+    }
+
+    /// Whether it stands still.
+    pub(crate) fn is_frozen(&self) -> bool {
         let Some(child) = &self.child else {
             return false;
         };
-        signal(child, "STOP");
-        tokio::time::sleep(time).await;
-        signal(child, "CONT");
-        true
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        status.is_ok_and(|status| status.contains("State:\tT"))
+    }
+
+    /// Its number, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Waits until it is ready.

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::backstage::{Backstage, SERVICES};
 use super::process::Role;
-use super::topics::Topics;
+use super::topics::{Ends, Topics};
+use super::unreadable;
 
 /// How long what has piled up may take.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -29,11 +30,12 @@ pub(crate) async fn settled(backstage: &Backstage) -> Result<Duration, String> {
     let start = Instant::now();
     let mut before = None;
     loop {
-        let now = match left(backstage, &topics).await {
-            Ok(left) => left,
-            Err(error) => vec![format!("a database cannot be read: {error}")],
+        let ends = topics.ends().await.map_err(|error| error.to_string());
+        let now = match &ends {
+            Ok(ends) => left(backstage, ends).await,
+            Err(error) => Ok(vec![format!("the log cannot be read: {error}")]),
         };
-        let ends = topics.ends().await;
+        let now = now.unwrap_or_else(|error| vec![unreadable(error)]);
         if now.is_empty() && before.as_ref() == Some(&ends) {
             return Ok(start.elapsed());
         }
@@ -49,8 +51,16 @@ pub(crate) async fn settled(backstage: &Backstage) -> Result<Duration, String> {
     }
 }
 
+/// Whether a service reads a topic.
+pub(crate) fn reads(role: Role, topic: &str) -> bool {
+    match role {
+        Role::Order => ["order.commands", "inventory.events"].contains(&topic),
+        _ => ["order.events", "inventory.commands"].contains(&topic),
+    }
+}
+
 /// What is still to do.
-async fn left(backstage: &Backstage, topics: &Topics) -> Result<Vec<String>, sqlx::Error> {
+async fn left(backstage: &Backstage, ends: &Ends) -> Result<Vec<String>, sqlx::Error> {
     let mut left = Vec::new();
     for role in SERVICES {
         let mut database = backstage.database(role).await?;
@@ -59,16 +69,12 @@ async fn left(backstage: &Backstage, topics: &Topics) -> Result<Vec<String>, sql
             left.push(format!("{}: {rows} rows in the outbox", role.name()));
         }
         let cursors = database.cursors().await?;
-        for (topic, partition, end) in topics.ends().await {
-            let reads = match role {
-                Role::Order => ["order.commands", "inventory.events"].contains(&topic),
-                _ => ["order.events", "inventory.commands"].contains(&topic),
-            };
+        for &(topic, partition, end) in ends {
             let next = cursors
                 .iter()
                 .find(|(shard, read, _)| (*shard, read.as_str()) == (partition, topic))
                 .map_or(0, |(_, _, next)| *next);
-            if reads && next < end {
+            if reads(role, topic) && next < end {
                 let role = role.name();
                 left.push(format!("{role}: {topic}/{partition} at {next} of {end}"));
             }

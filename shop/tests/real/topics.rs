@@ -5,11 +5,14 @@ use std::time::Duration;
 use contracts::topics;
 use messaging::limits::FETCH_BYTES_MAX;
 use messaging::log::kafka::{self, KafkaLog};
-use messaging::log::{Consumed, Log, ReadLimit};
+use messaging::log::{self, Consumed, Log, ReadLimit};
 use messaging::registry::confluent::ConfluentRegistry;
 
 use super::PARTITIONS;
 use super::backstage::Backstage;
+
+/// Topic, partition, next offset.
+pub(crate) type Ends = Vec<(&'static str, i32, i64)>;
 
 /// The log and the registry of a store.
 pub(crate) struct Topics {
@@ -30,15 +33,18 @@ impl Topics {
     }
 
     /// The next offset of every partition of every topic.
-    pub(crate) async fn ends(&self) -> Vec<(&'static str, i32, i64)> {
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub(crate) async fn ends(&self) -> Result<Ends, log::Error> {
         let mut ends = Vec::new();
         for topic in topics::ALL {
             for partition in 0..PARTITIONS {
-                let bounds = self.log.bounds(topic, partition).await.unwrap();
+                let bounds = self.log.bounds(topic, partition).await?;
                 ends.push((topic, partition, bounds.next));
             }
         }
-        ends
+        Ok(ends)
     }
 
     /// Every record of a partition, by offset.

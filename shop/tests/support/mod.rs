@@ -66,7 +66,13 @@ pub(crate) struct Elsewhere(pub(crate) Vec<(&'static str, String)>);
 
 impl Elsewhere {
     fn names(&self, variable: &str) -> bool {
-        self.0.iter().any(|(name, _)| *name == variable)
+        self.get(variable).is_some()
+    }
+
+    /// What `variable` says.
+    pub(crate) fn get(&self, variable: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(name, _)| *name == variable);
+        found.map(|(_, value)| value.as_str())
     }
 }
 

@@ -1,11 +1,13 @@
 //! Places where a store can keep its log and its data: in its own process, on PostgreSQL, on Apache
 //! Kafka. What a store does is the same at each.
 
+#![allow(dead_code, reason = "each test file uses its part of this")]
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use messaging::ids::{Ids, SystemIds};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor};
-use uuid::Uuid;
 
 use crate::support::{Elsewhere, Up};
 use crate::topics;
@@ -36,7 +38,7 @@ impl Place {
         let url = variable("MESSAGING_TEST_POSTGRES");
         let mut place = Self::here();
         for service in ["SHOP_STORE_ORDER", "SHOP_STORE_INVENTORY"] {
-            let schema = format!("test_{}", Uuid::new_v4().simple());
+            let schema = format!("test_{}", SystemIds.fresh().simple());
             execute(format!("CREATE SCHEMA {schema}"));
             let mark = if url.contains('?') { '&' } else { '?' };
             let store = format!("{url}{mark}options[search_path]={schema}");
@@ -60,6 +62,15 @@ impl Place {
         }
     }
 
+    /// Both: the databases on the server, the log on the cluster.
+    pub(crate) fn servers() -> Self {
+        let mut place = Self::cluster();
+        let mut databases = Self::postgres();
+        place.elsewhere.0.append(&mut databases.elsewhere.0);
+        place.schemas.append(&mut databases.schemas);
+        place
+    }
+
     /// Starts `shop up` and waits until it is ready.
     pub(crate) fn start(&self, arguments: &[&str]) -> Up {
         Up::spawn_beside(&self.elsewhere, arguments).ready()
@@ -75,7 +86,7 @@ impl Drop for Place {
 }
 
 /// What a script under `tests/` has printed.
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: see tests/"))
 }
 

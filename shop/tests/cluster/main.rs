@@ -1,0 +1,37 @@
+//! The store as real processes on PostgreSQL and Apache Kafka, several instances of each service,
+//! while instances, the database and brokers come and go under load.
+//!
+//! ```console
+//! $ export MESSAGING_TEST_POSTGRES=$(tests/postgres up) $(tests/kafka up 3)
+//! $ cargo test -p shop --test cluster -- --ignored --nocapture --test-threads=1
+//! $ tests/kafka down; tests/postgres down
+//! ```
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | `world` | the instances, their servers, and where everybody listens |
+//! | `run` | one run: load, events, the verdict |
+//! | `instances` | instances are killed, started, stopped and paused |
+//! | `progress` | how long each shard makes no progress although there is work |
+//! | `../real` | processes, load and judging, as in the other tests on real processes |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed test is the report"
+)]
+
+#[path = "../support/place.rs"]
+mod place;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../../../tests/common/topics.rs"]
+mod topics;
+
+#[path = "../real/mod.rs"]
+mod real;
+
+mod instances;
+mod progress;
+mod run;
+mod world;
