@@ -138,7 +138,7 @@ impl World {
         text.lines()
             .filter(|line| line.starts_with(counter))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+            .fold(0.0, |sum, value| sum + value)
     }
 
     /// Where the processes keep their files.
