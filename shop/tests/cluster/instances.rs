@@ -21,21 +21,13 @@ const VISIT_MAX: Duration = Duration::from_secs(60);
 #[test]
 #[ignore = "needs servers: export MESSAGING_TEST_POSTGRES=$(tests/postgres up) $(tests/kafka up 3)"]
 fn instances_come_and_go() {
-    let size = Size {
-        orders: 4_000,
-        think_max: Duration::from_millis(250),
-    };
-    run(size, &two_of_each(), come_and_go);
+    run(Size::SHORT, &two_of_each(), come_and_go);
 }
 
 #[test]
 #[ignore = "needs servers, and minutes: export MESSAGING_TEST_POSTGRES=$(tests/postgres up) $(tests/kafka up 3)"]
 fn instances_come_and_go_during_20_000_orders() {
-    let size = Size {
-        orders: 20_000,
-        think_max: Duration::from_millis(10),
-    };
-    run(size, &two_of_each(), come_and_go);
+    run(Size::LONG, &two_of_each(), come_and_go);
 }
 
 /// A registry, two gateways, and two instances of each service.
@@ -95,6 +87,7 @@ async fn come_and_go(stage: &Stage) -> Result<(), String> {
     }
     sleep(STANDSTILL_MAX).await;
     wake(stage, 2, [0.0; 2]).await;
+    stage.expect_progress(STANDSTILL_MAX);
     Ok(())
 }
 

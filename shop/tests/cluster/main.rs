@@ -12,15 +12,21 @@
 //! | `world` | the instances, their servers, and where everybody listens |
 //! | `run` | one run: load, events, the verdict |
 //! | `instances` | instances are killed, started, stopped and paused |
+//! | `database` | sessions of the database server end, and the server itself |
+//! | `brokers`, `leader` | brokers of the log are stopped and killed |
 //! | `progress` | how long each shard makes no progress although there is work |
+//! | `scaling` | orders per second by instances and partitions, and what binds |
 //! | `../real` | processes, load and judging, as in the other tests on real processes |
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a failed test is the report"
+    clippy::disallowed_methods,
+    reason = "a failed test is the report; one request is written to a socket by hand"
 )]
 
+#[path = "../support/many.rs"]
+mod many;
 #[path = "../support/place.rs"]
 mod place;
 #[path = "../support/mod.rs"]
@@ -31,7 +37,11 @@ mod topics;
 #[path = "../real/mod.rs"]
 mod real;
 
+mod brokers;
+mod database;
 mod instances;
+mod leader;
 mod progress;
 mod run;
+mod scaling;
 mod world;

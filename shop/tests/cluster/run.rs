@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::progress::Progress;
 use crate::real::check::{self, Broken};
 use crate::real::dice::Dice;
-use crate::real::load::{History, Load};
+use crate::real::load::{History, Load, THINK_MAX};
 use crate::real::topics::Topics;
 use crate::real::{in_runtime, proof, settle, tell, unreadable};
 use crate::world::{Name, World, label};
 
 /// What the load is drawn from.
 const SEED: u64 = 20_261_125;
-/// How long a shard may make no progress although there is work for it.
+/// How long a shard may make no progress although there is work for it, when an instance is gone.
 pub(crate) const STANDSTILL_MAX: Duration = LEASE_TIME.saturating_add(Duration::from_secs(2));
 /// How long the load may take after the last event until all orders are placed.
 const PLACING_MAX: Duration = Duration::from_secs(600);
@@ -29,6 +29,19 @@ pub(crate) struct Size {
     pub(crate) orders: usize,
     /// How long each client thinks before its next command, at most.
     pub(crate) think_max: Duration,
+}
+
+impl Size {
+    /// For every change: orders come all the time, and few.
+    pub(crate) const SHORT: Self = Self {
+        orders: 4_000,
+        think_max: Duration::from_millis(250),
+    };
+    /// By hand: as many as the machine takes.
+    pub(crate) const LONG: Self = Self {
+        orders: 20_000,
+        think_max: THINK_MAX,
+    };
 }
 
 /// What those who do something to the store see of it.
@@ -49,6 +62,20 @@ impl Stage {
     pub(crate) async fn during(&self, event: &str, time: Duration) {
         self.event(event);
         sleep(time).await;
+    }
+
+    /// Holds it against the store if a shard made no progress for longer than that, in any event
+    /// so far.
+    pub(crate) fn expect_progress(&self, standstill_max: Duration) {
+        for (event, longest) in self.progress.longest() {
+            for (role, (waited, shard)) in longest {
+                if waited > standstill_max {
+                    let role = role.name();
+                    let what = format!("{role} made no progress in shard {shard} for {waited:.2?}");
+                    self.complain(format!("{event}: {what}"));
+                }
+            }
+        }
     }
 
     /// Says something in the report.
@@ -110,7 +137,7 @@ async fn phases(
     let settled = settle::settled(&backstage).await?;
     stage.tell(tell::load(&history, lasted, settled));
     judge(stage, &history).await?;
-    standstill(stage);
+    tell_standstill(stage);
 
     let before = backstage.everything().await?;
     let services = world.names();
@@ -138,7 +165,9 @@ async fn under_load(
     let happening = async {
         let _stop = stop.clone().drop_guard();
         events(stage).await?;
-        stage.event("the rest of the orders");
+        if load.orders() < size.orders {
+            stage.event("the rest of the orders");
+        }
         let deadline = Instant::now() + PLACING_MAX;
         while load.orders() < size.orders {
             if Instant::now() > deadline {
@@ -175,7 +204,7 @@ async fn judge(stage: &Stage, history: &History) -> Result<(), String> {
 }
 
 /// How long shards made no progress, event by event.
-fn standstill(stage: &Stage) {
+fn tell_standstill(stage: &Stage) {
     stage.tell("longest time without progress although there was work, per event:".to_owned());
     for (event, longest) in stage.progress.longest() {
         let told: Vec<_> = longest
@@ -183,14 +212,6 @@ fn standstill(stage: &Stage) {
             .map(|(role, (waited, shard))| format!("{} {waited:.2?} (shard {shard})", role.name()))
             .collect();
         stage.tell(format!("  {event:<44} {}", told.join(", ")));
-        for (role, (waited, shard)) in longest {
-            if waited > STANDSTILL_MAX {
-                stage.complain(format!(
-                    "{event}: shard {shard} of {} made no progress for {waited:.2?}",
-                    role.name()
-                ));
-            }
-        }
     }
 }
 

@@ -16,8 +16,8 @@ use crate::support::{self, Elsewhere};
 /// One of several instances of a part; numbers begin with 1.
 pub(crate) type Name = (Role, usize);
 
-/// Instances of a service at most.
-pub(crate) const INSTANCES: usize = 3;
+/// Instances of a service, unless it is said otherwise: two, and a third that comes later.
+const INSTANCES: usize = 3;
 /// Gateways side by side: the first one asks the first instances, the second one the second.
 pub(crate) const GATEWAYS: usize = 2;
 
@@ -40,15 +40,20 @@ struct Ports {
 impl World {
     /// Lays everything out; nothing runs yet.
     pub(crate) fn new() -> Self {
+        Self::of_size(INSTANCES, PARTITIONS)
+    }
+
+    /// As [`World::new`], with so many instances of each service and partitions of each topic.
+    pub(crate) fn of_size(instances: usize, partitions: i32) -> Self {
         let place = Place::servers();
         let prefix = tempfile::Builder::new().prefix("cluster-").tempdir();
         let folder = prefix.unwrap();
         let group = Group::new(folder.path());
         let mut names = vec![(Role::Registry, 1)];
-        for number in 1..=INSTANCES {
+        for number in 1..=instances {
             names.extend([(Role::Order, number), (Role::Inventory, number)]);
         }
-        names.extend((1..=GATEWAYS).map(|number| (Role::Gateway, number)));
+        names.extend((1..=GATEWAYS.min(instances)).map(|number| (Role::Gateway, number)));
         let ports: BTreeMap<_, _> = names
             .iter()
             .map(|&name| {
@@ -57,7 +62,8 @@ impl World {
             })
             .collect();
         let process = |&name: &Name| {
-            let arguments = arguments(name, folder.path(), &ports);
+            let mut arguments = arguments(name, folder.path(), &ports);
+            arguments.extend(["--partitions".to_owned(), partitions.to_string()]);
             let elsewhere = elsewhere(name.0, &place, &ports);
             let label = label(name);
             let process = Process::new(
@@ -158,8 +164,6 @@ fn arguments(name: Name, folder: &Path, ports: &BTreeMap<Name, Ports>) -> Vec<St
     let mut arguments = vec![
         "--data-dir".to_owned(),
         folder.join(label(name)).display().to_string(),
-        "--partitions".to_owned(),
-        PARTITIONS.to_string(),
         "--listen-http".to_owned(),
         ports[&name].http.address().to_string(),
     ];
