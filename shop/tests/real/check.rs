@@ -1,5 +1,7 @@
 //! What must hold of a store that has settled, beyond what the audit proves.
 
+use std::collections::BTreeSet;
+
 use audit::fold::Told;
 use audit::promises::{self, Receipts};
 use audit::snapshot::Snapshot;
@@ -116,8 +118,9 @@ pub(crate) async fn databases(backstage: &Backstage) -> Result<Broken, sqlx::Err
 
 /// F7: what a restart of a settled store has changed.
 pub(crate) fn changed(before: &[String], after: &[String]) -> Broken {
-    let gone = before.iter().filter(|line| !after.contains(line));
-    let new = after.iter().filter(|line| !before.contains(line));
+    let (before, after) = (BTreeSet::from_iter(before), BTreeSet::from_iter(after));
+    let gone = before.difference(&after);
+    let new = after.difference(&before);
     gone.map(|line| format!("F7: a restart removed {line}"))
         .chain(new.map(|line| format!("F7: a restart added {line}")))
         .collect()
