@@ -6,6 +6,7 @@
 //!
 //! | room | what happens there |
 //! |---|---|
+//! | [`cli`] | the command line of the program |
 //! | `request` | requests as commands, every invalid field at once (pure) |
 //! | `commands` | into the log, with retries inside the caller's deadline |
 //! | `outcome` | `wait_for`: what becomes of an order |
@@ -47,6 +48,7 @@ use crate::preparation::Preparation;
 use crate::queries::{OrderQueries, StockQueries};
 use crate::writable::Writable;
 
+pub mod cli;
 mod commands;
 mod inventory_service;
 mod limits;

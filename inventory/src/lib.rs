@@ -7,6 +7,7 @@
 //! | [`store`] | the stock book's tables, what a turn loads of them, the port for reading them |
 //! | [`service`] | the gRPC queries; what operators call is in the crate `operations` |
 //! | [`limits`] | how much one turn looks at |
+//! | [`cli`] | the command line of the program |
 //! | `wiring` | which adapters stand behind the ports |
 
 use std::net::TcpListener;
@@ -28,6 +29,7 @@ use crate::context::InventoryContext;
 use crate::service::StockQueries;
 use crate::service::export::ReservationExport;
 
+pub mod cli;
 pub mod context;
 pub mod domain;
 pub mod limits;

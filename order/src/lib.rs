@@ -6,8 +6,10 @@
 //! | [`context`] | the domain as the messaging runtime sees it |
 //! | [`store`] | the order tables, and the port for reading them |
 //! | [`service`] | the gRPC queries; what operators call is in the crate `operations` |
+//! | [`cli`] | the command line of the program |
 //! | `wiring` | which adapters stand behind the ports |
 
+pub mod cli;
 pub mod context;
 pub mod domain;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use messaging::clock::Timestamp;
 use messaging::lease::Lease;
@@ -14,6 +14,7 @@ use messaging::shard::ShardId;
 use messaging::store::contract::counter::{Counted, Counter, CounterTables};
 use messaging::store::postgres::{Location, PostgresStore, migrate, scratch};
 use messaging::store::{Effects, OutboxBatch, Store, Turn};
+use tokio::time::Instant;
 
 use crate::wait::eventually;
 use crate::world::World;

@@ -11,6 +11,7 @@ mod explain;
 mod orders;
 mod parked;
 mod place;
+mod probe;
 pub(crate) mod status;
 mod stock;
 
@@ -23,7 +24,7 @@ mod stock;
 /// 4 time ran out with the order standing; 5 cannot start.
 #[derive(Debug, Parser)]
 #[command(name = "shop", version, verbatim_doc_comment)]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -63,6 +64,8 @@ pub enum Command {
     /// List, show, replay or discard messages that the services have set aside.
     #[command(subcommand)]
     Parked(parked::ParkedCommand),
+    /// Ask a program whether it is ready, and what is in the way if it is not: exit status 1 then.
+    Probe(probe::Args),
     /// Tell and show what the store promises, in a store of its own.
     Demo(demo::Args),
 }
@@ -99,6 +102,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Audit(args) => audit::audit(&args).await,
         Command::Explain(args) => explain::explain(&args).await,
         Command::Parked(command) => parked::run(&command).await,
+        Command::Probe(args) => probe::probe(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }
 }

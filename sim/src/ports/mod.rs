@@ -21,13 +21,15 @@ pub(crate) use registry::SimRegistry;
 
 /// Every step of a call on a port, before its effect or after it: the points at which processes die
 /// (C1).
-pub(crate) const STEPS: [&str; 33] = [
+pub(crate) const STEPS: [&str; 35] = [
     "gateway.answer",
     "gateway.call",
     "lease.acquire",
     "lease.acquired",
     "lease.release",
     "lease.released",
+    "lease.leave",
+    "lease.left",
     "lease.renew",
     "lease.renewed",
     "log.append",
