@@ -7,6 +7,8 @@
 //! $ tests/kafka down; tests/postgres down
 //! ```
 //!
+//! The long ones place 20,000 orders. `CLUSTER_LOGS=DIRECTORY` keeps what the processes have logged.
+//!
 //! | room | what happens there |
 //! |---|---|
 //! | `world` | the instances, their servers, and where everybody listens |

@@ -196,7 +196,7 @@ async fn judge(stage: &Stage, history: &History) -> Result<(), String> {
         .into_iter()
         .chain(check::promises(&snapshot, history))
         .chain(databases)
-        .chain(tell::unproven(history, &report.counts));
+        .chain(tell::unproven(&report.counts));
     for line in broken {
         stage.complain(line);
     }
@@ -225,15 +225,15 @@ async fn look_over(stage: &Stage) {
             stage.complain(line);
         }
     }
+    if let Ok(folder) = std::env::var("CLUSTER_LOGS") {
+        keep_logs(stage, &folder);
+    }
     if stage.broken.lock().unwrap().is_empty() {
         return;
     }
     for name in stage.world.names() {
         let lines = stage.world.process(name).lock().await.last_lines();
         eprintln!("--- last lines of {} ---\n{lines}", label(name));
-    }
-    if let Ok(folder) = std::env::var("CLUSTER_LOGS") {
-        keep_logs(stage, &folder);
     }
 }
 

@@ -109,7 +109,9 @@ impl Run {
             .push(real::tell::load(&history, lasted, settled));
         let counts = self.judge(&history).await?;
         if self.seconds >= COVERAGE_SECONDS {
-            self.broken.extend(real::tell::unproven(&history, &counts));
+            self.broken.extend(real::tell::unproven(&counts));
+            self.broken
+                .extend(real::tell::unproven_to_clients(&history));
         }
         self.recover_again().await
     }
