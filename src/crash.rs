@@ -2,7 +2,8 @@
 //!
 //! Only the feature `crash-points` gives them a meaning: then the environment variable
 //! `SHOP_CRASH_AT=PLACE:N` ends the process, as kill -9 does, when it comes to the place for the
-//! Nth time. Without the feature the places are empty functions and the variable is never read.
+//! Nth time, and `SHOP_STOP_AT=PLACE:N` lets it stand still there until somebody wakes it (SIGCONT).
+//! Without the feature the places are empty functions and the variables are never read.
 
 /// A place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,7 @@ pub const fn during(point: Point) -> During {
 
 #[cfg(feature = "crash-points")]
 mod armed {
+    use std::process::Command;
     use std::str::FromStr;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -88,20 +90,40 @@ mod armed {
 
     use super::Point;
 
-    /// Names the place and the visit.
-    const VARIABLE: &str = "SHOP_CRASH_AT";
-
     /// What is still to happen; a variable that cannot be read is a mistake in a test, and loud.
     static PLAN: LazyLock<Mutex<Option<Plan>>> = LazyLock::new(|| {
-        let given = std::env::var(VARIABLE).ok();
-        Mutex::new(given.map(|text| {
-            text.parse()
-                .unwrap_or_else(|()| panic!("{VARIABLE}={text}: write PLACE:N or PLACE:N:MICROS"))
+        let given = [Deed::End, Deed::StandStill]
+            .into_iter()
+            .find_map(|deed| Some((deed, std::env::var(deed.variable()).ok()?)));
+        Mutex::new(given.map(|(deed, text)| {
+            let variable = deed.variable();
+            let plan = text.parse();
+            let plan: Plan = plan
+                .unwrap_or_else(|()| panic!("{variable}={text}: write PLACE:N or PLACE:N:MICROS"));
+            Plan { deed, ..plan }
         }))
     });
 
+    /// What happens at the place.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Deed {
+        End,
+        StandStill,
+    }
+
+    impl Deed {
+        /// Names the place and the visit.
+        fn variable(self) -> &'static str {
+            match self {
+                Self::End => "SHOP_CRASH_AT",
+                Self::StandStill => "SHOP_STOP_AT",
+            }
+        }
+    }
+
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Plan {
+        deed: Deed,
         point: Point,
         /// Visits to come, the last of which is the end.
         left: u64,
@@ -120,6 +142,7 @@ mod armed {
                 Some(text) => text.parse().map_err(|_| ()),
             };
             Ok(Self {
+                deed: Deed::End,
                 point: Point::ALL
                     .into_iter()
                     .find(|point| point.name() == name)
@@ -130,10 +153,10 @@ mod armed {
         }
     }
 
-    /// Comes to `point`; ends the process if this is the visit.
+    /// Comes to `point`; if this is the visit, what was planned happens.
     pub fn here(point: Point) {
-        if is_the_visit(point).is_some() {
-            end(point);
+        if let Some(plan) = the_visit(point) {
+            carry_out(plan);
         }
     }
 
@@ -142,23 +165,23 @@ mod armed {
     #[must_use = "dropping it leaves the place"]
     pub struct During(Option<Arc<AtomicBool>>);
 
-    /// Stays at `point` until the result is dropped; if this is the visit the process ends before
-    /// that, or at a later visit after half the delay if this one is too short.
+    /// Stays at `point` until the result is dropped; if this is the visit, what was planned happens
+    /// before that, or at a later visit after half the delay if this one is too short.
     pub fn during(point: Point) -> During {
-        let Some(delay) = is_the_visit(point) else {
+        let Some(plan) = the_visit(point) else {
             return During(None);
         };
         let left = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&left);
         std::thread::spawn(move || {
-            std::thread::sleep(delay);
+            std::thread::sleep(plan.delay);
             if !watched.load(Ordering::SeqCst) {
-                end(point);
+                return carry_out(plan);
             }
             *PLAN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Plan {
-                point,
                 left: 1,
-                delay: delay / 2,
+                delay: plan.delay / 2,
+                ..plan
             });
         });
         During(Some(left))
@@ -172,21 +195,34 @@ mod armed {
         }
     }
 
-    /// The delay, if the process is to end at this visit.
-    fn is_the_visit(point: Point) -> Option<Duration> {
+    /// The plan, if it is about this visit.
+    fn the_visit(point: Point) -> Option<Plan> {
         let mut plan = PLAN.lock().unwrap_or_else(PoisonError::into_inner);
         let due = plan.as_mut().filter(|plan| plan.point == point)?;
         due.left = due.left.saturating_sub(1);
         if due.left > 0 {
             return None;
         }
-        plan.take().map(|plan| plan.delay)
+        plan.take()
     }
 
-    /// No destructor runs and no buffer is written, as after SIGKILL.
-    fn end(point: Point) -> ! {
-        eprintln!("{VARIABLE}: the end at {}", point.name());
-        std::process::abort()
+    fn carry_out(plan: Plan) {
+        let (variable, place) = (plan.deed.variable(), plan.point.name());
+        match plan.deed {
+            Deed::End => {
+                eprintln!("{variable}: the end at {place}");
+                // No destructor runs and no buffer is written, as after SIGKILL.
+                std::process::abort()
+            }
+            Deed::StandStill => {
+                eprintln!("{variable}: standing still at {place}");
+                let own = std::process::id().to_string();
+                let stopped = Command::new("sh")
+                    .args(["-c", "kill -s STOP \"$0\"", &own])
+                    .status();
+                eprintln!("{variable}: going on after {place}: {stopped:?}");
+            }
+        }
     }
 
     #[cfg(test)]
@@ -196,6 +232,7 @@ mod armed {
         #[test]
         fn a_plan_is_read() {
             let plan = |point, left, micros| Plan {
+                deed: Deed::End,
                 point,
                 left,
                 delay: Duration::from_micros(micros),

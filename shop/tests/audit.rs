@@ -194,7 +194,10 @@ async fn a_store_whose_databases_were_edited_by_hand_is_refuted_row_by_row() {
 #[test]
 fn a_service_that_is_away_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _) = support::without_inventory(folder.path().to_str().unwrap());
+    let (store, _) = support::without_inventory(
+        &support::Elsewhere::default(),
+        folder.path().to_str().unwrap(),
+    );
     let outcome = store.shop(&["audit"]);
     assert_eq!(outcome.status, 3, "{outcome:?}");
     assert!(outcome.err.contains("inventory"), "{outcome:?}");

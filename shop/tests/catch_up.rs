@@ -14,7 +14,7 @@ use std::time::Duration;
 use contracts::proto::WatchOrderRequest;
 use contracts::proto::order::Status;
 use contracts::proto::order_service_client::OrderServiceClient;
-use support::{inventory, order, without_inventory};
+use support::{Elsewhere, inventory, order, without_inventory};
 
 /// Watches an order until it is RESERVED, within `limit`.
 async fn reserved_within(gateway: String, order_id: &str, limit: Duration) {
@@ -41,7 +41,7 @@ async fn reserved_within(gateway: String, order_id: &str, limit: Duration) {
 fn an_order_is_reserved_within_a_second_of_inventory_being_ready() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
-    let (store, address) = without_inventory(folder);
+    let (store, address) = without_inventory(&Elsewhere::default(), folder);
     assert_eq!(store.shop(&["seed"]).status, 0);
     assert_eq!(
         store.place(&order("A", &[("PRODUCT_001", 3)]), &[]).status,

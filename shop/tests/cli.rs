@@ -6,8 +6,13 @@
     reason = "a failed test is the report"
 )]
 
+#[path = "support/place.rs"]
+mod place;
 mod support;
+#[path = "../../tests/common/topics.rs"]
+mod topics;
 
+use place::Place;
 use serde_json::{Value, json};
 use support::{LISTEN, Outcome, Up, checkout, command, order, order_or_reject};
 
@@ -18,9 +23,12 @@ fn up_in(folder: &std::path::Path, more: &[&str]) -> support::Starting {
     Up::spawn(&arguments)
 }
 
-#[test]
-fn the_walkthrough_changes_nothing_when_repeated() {
-    let store = Up::start(&["--fresh", "--seed"]);
+at_every_place! {
+    the_walkthrough_changes_nothing_when_repeated,
+}
+
+fn the_walkthrough_changes_nothing_when_repeated(place: &Place) {
+    let store = place.start(&["--fresh", "--seed"]);
     let example = checkout("examples/order-1.json");
     let example = example.to_str().unwrap();
 
@@ -309,6 +317,10 @@ fn flags_that_do_not_go_together_are_a_usage_error() {
         &["up", "--without", "log", "--listen-log", "127.0.0.1:0"],
         &["up", "--partitions", "0"],
         &["up", "--listen-http", "9100"],
+        &["up", "--log", "a:1", "--listen-log", "127.0.0.1:0"],
+        &["up", "--log", "a:1", "--only", "log"],
+        &["up", "--log-tls"],
+        &["up", "--store-order", "mysql:x"],
     ] {
         let outcome = Outcome::of(command(arguments).output().unwrap());
         assert_eq!(outcome.status, 2, "{arguments:?}: {outcome:?}");

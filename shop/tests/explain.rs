@@ -253,7 +253,7 @@ fn an_order_that_nobody_knows_is_refused() {
 fn parts_that_are_down_are_named_and_the_rest_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
-    let (store, inventory) = support::without_inventory(folder);
+    let (store, inventory) = support::without_inventory(&support::Elsewhere::default(), folder);
     let placed = store.place(&order("A", &[("PRODUCT_001", 3)]), &[]);
     assert_eq!(placed.status, 0, "{placed:?}");
     store.wait_for_status("A", "PENDING");

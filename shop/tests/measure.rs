@@ -14,17 +14,16 @@
     reason = "a failed test is the report; a measurement reads the clock and owns its tasks"
 )]
 
+#[path = "support/many.rs"]
+mod many;
 mod support;
 
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order::Status;
 use contracts::proto::order_service_client::OrderServiceClient;
-use contracts::proto::{Order, OrderLine, PlaceOrderRequest, ReceiveStockRequest};
+use many::{CALLERS, PRODUCTS, place_all, receive_all, request};
 use support::{Outcome, Up, command, wait_for};
 use tonic::transport::{Channel, Endpoint};
 
@@ -32,30 +31,6 @@ use tonic::transport::{Channel, Endpoint};
 const SINGLE: usize = 200;
 /// Orders placed at once, for throughput.
 const MANY: usize = 10_000;
-/// Callers that place them.
-const CALLERS: usize = 64;
-/// Products that the orders spread over.
-const PRODUCTS: usize = 20;
-
-fn request(name: &str, n: usize) -> PlaceOrderRequest {
-    let line = OrderLine {
-        product_id: format!("PRODUCT_{:03}", n % PRODUCTS),
-        quantity: 1,
-        unit_price_minor: 100,
-    };
-    let order = Order {
-        order_id: format!("{name}_{n:06}"),
-        customer_id: "CUSTOMER".to_owned(),
-        currency: "GBP".to_owned(),
-        lines: vec![line],
-        ..Order::default()
-    };
-    PlaceOrderRequest {
-        order: Some(order),
-        ..PlaceOrderRequest::default()
-    }
-}
-
 /// Resident memory of a process in MiB.
 fn resident_mib(pid: u64) -> u64 {
     memory_mib(pid, "VmRSS").unwrap()
@@ -67,18 +42,6 @@ fn memory_mib(pid: u64, name: &str) -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with(name))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024)
-}
-
-async fn receive_all(channel: Channel) {
-    let mut inventory = InventoryServiceClient::new(channel);
-    for n in 0..PRODUCTS {
-        let request = ReceiveStockRequest {
-            receipt_id: format!("RECEIPT_{n:03}"),
-            product_id: format!("PRODUCT_{n:03}"),
-            quantity: 1_000_000,
-        };
-        inventory.receive_stock(request).await.unwrap();
-    }
 }
 
 /// Milliseconds from the call to the answer RESERVED, sorted.
@@ -95,25 +58,6 @@ async fn latencies(channel: Channel) -> Vec<f64> {
     }
     times.sort_by(f64::total_cmp);
     times
-}
-
-/// Places `count` orders from many callers; returns when each is acknowledged.
-async fn place_all(channel: Channel, count: usize) {
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..CALLERS {
-        let (next, mut orders) = (Arc::clone(&next), OrderServiceClient::new(channel.clone()));
-        callers.spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= count {
-                    return;
-                }
-                orders.place_order(request("MANY", n)).await.unwrap();
-            }
-        });
-    }
-    callers.join_all().await;
 }
 
 /// Units reserved, over all products.

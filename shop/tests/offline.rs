@@ -6,18 +6,37 @@
     reason = "a failed test is the report"
 )]
 
+#[path = "support/place.rs"]
+mod place;
 mod support;
+#[path = "../../tests/common/topics.rs"]
+mod topics;
 
+use place::Place;
 use serde_json::Value;
 use support::{Up, inventory, order, order_or_reject, wait_for, without_inventory};
 
-#[test]
-fn orders_wait_for_inventory_and_are_reserved_when_it_comes() {
+at_every_place! {
+    orders_wait_for_inventory_and_are_reserved_when_it_comes,
+    inventory_that_was_killed_goes_on_where_it_was,
+    stock_that_comes_serves_who_waited_first,
+    a_waiter_that_is_cancelled_frees_the_one_behind_it,
+    cancel_releases_and_complete_ships_and_each_happens_once,
+}
+
+/// A store that has received its stock and was stopped. Only what Inventory has seen can be ordered
+/// while it is away: it may well read an order before a receipt in another partition.
+fn stocked_and_stopped(place: &Place, folder: &str) {
+    let store = place.start(&["--data-dir", folder, "--seed"]);
+    assert_eq!(store.stop(), 0);
+}
+
+fn orders_wait_for_inventory_and_are_reserved_when_it_comes(place: &Place) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
-    let (store, address) = without_inventory(folder);
+    stocked_and_stopped(place, folder);
+    let (store, address) = without_inventory(&place.elsewhere, folder);
 
-    assert_eq!(store.shop(&["seed"]).status, 0);
     let placed = store.place(&order("A", &[("PRODUCT_001", 3)]), &["--output", "json"]);
     assert_eq!(placed.status, 0, "{placed:?}");
     assert_eq!(placed.json()[0]["status"], "PENDING");
@@ -40,13 +59,12 @@ fn orders_wait_for_inventory_and_are_reserved_when_it_comes() {
     });
 }
 
-#[test]
-fn inventory_that_was_killed_goes_on_where_it_was() {
+fn inventory_that_was_killed_goes_on_where_it_was(place: &Place) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
-    let (store, address) = without_inventory(folder);
+    stocked_and_stopped(place, folder);
+    let (store, address) = without_inventory(&place.elsewhere, folder);
     let mut first = inventory(folder, &address, &store);
-    assert_eq!(store.shop(&["seed"]).status, 0);
     let reserved = ["--wait", "RESERVED"];
     assert_eq!(
         store
@@ -68,9 +86,8 @@ fn inventory_that_was_killed_goes_on_where_it_was() {
     });
 }
 
-#[test]
-fn stock_that_comes_serves_who_waited_first() {
-    let store = Up::start(&["--fresh", "--seed"]);
+fn stock_that_comes_serves_who_waited_first(place: &Place) {
+    let store = place.start(&["--fresh", "--seed"]);
     let backordered = |id: &str, lines: &[(&str, i32)]| {
         let placed = store.place(
             &order(id, lines),
@@ -122,9 +139,8 @@ fn stock_that_comes_serves_who_waited_first() {
     assert_eq!(store.stock("PRODUCT_002"), (16, 16));
 }
 
-#[test]
-fn a_waiter_that_is_cancelled_frees_the_one_behind_it() {
-    let store = Up::start(&["--fresh", "--seed"]);
+fn a_waiter_that_is_cancelled_frees_the_one_behind_it(place: &Place) {
+    let store = place.start(&["--fresh", "--seed"]);
     for (id, quantity) in [("FIRST", 20), ("BEHIND", 10)] {
         let placed = store.place(
             &order(id, &[("PRODUCT_001", quantity)]),
@@ -174,9 +190,8 @@ fn partition(order_id: &str) -> i32 {
     messaging::partitioner::partition_of(order_id.as_bytes(), 4)
 }
 
-#[test]
-fn cancel_releases_and_complete_ships_and_each_happens_once() {
-    let store = Up::start(&["--fresh", "--seed"]);
+fn cancel_releases_and_complete_ships_and_each_happens_once(place: &Place) {
+    let store = place.start(&["--fresh", "--seed"]);
     for (id, quantity) in [("CANCELLED", 4), ("SHIPPED", 3)] {
         let placed = store.place(
             &order(id, &[("PRODUCT_001", quantity)]),

@@ -104,10 +104,14 @@ pub async fn run<C: Context, S: Store<C>>(
         health,
         handover: handover::Handover::new(options.partitions),
     });
+    // On the heap: every caller's frame would hold them, and without optimisation several times over,
+    // which is more than a thread's stack.
+    let supervising = Box::pin(supervise::supervise(Arc::clone(&service), shutdown));
+    let listening = Box::pin(handover::listen(&service));
     tokio::select! {
         biased;
-        ended = supervise::supervise(Arc::clone(&service), shutdown) => ended,
-        never = handover::listen(&service) => match never {},
+        ended = supervising => ended,
+        never = listening => match never {},
     }
 }
 

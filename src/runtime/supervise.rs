@@ -175,7 +175,8 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         self.held.add(&grants);
         let mut refused = None;
         for (index, grant) in grants.iter().enumerate() {
-            match take_over(&self.service, *grant).await {
+            // On the heap: large, and held by the frame of everybody who waits for it.
+            match Box::pin(take_over(&self.service, *grant)).await {
                 Ok(takeover) => self.start(takeover),
                 Err(error) if may_pass(&error) => {
                     self.give_up(&grants[index..]).await;

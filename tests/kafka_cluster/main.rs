@@ -17,3 +17,5 @@
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/topics.rs"]
+mod topics;

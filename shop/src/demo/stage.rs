@@ -18,6 +18,7 @@ use crate::client::{Client, describe};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Item, Lister, order_state, status_name};
 use crate::up::address::Address;
+use crate::up::elsewhere::ElsewhereArgs;
 use crate::up::part::Part;
 use crate::up::plan::Plan;
 use crate::up::store::Store;
@@ -225,6 +226,7 @@ async fn start(
         http: Address::local(0),
         data_dir: PathBuf::from(folder.path()),
         partitions: PARTITIONS,
+        elsewhere: ElsewhereArgs::default(),
     })
     .await?;
     for &part in parts {

@@ -26,19 +26,25 @@ fn purpose(part: Part) -> &'static str {
 /// Where each thing listens, and three commands to paste next.
 pub(super) fn text(store: &Store, seeded: bool) -> Result<String, fmt::Error> {
     let mut out = String::new();
-    let data_dir = store.plan().data_dir.display();
-    writeln!(
-        out,
-        "\nThe store is ready: pid {}, data in {data_dir}\n",
-        std::process::id()
-    )?;
+    let plan = store.plan();
+    write!(out, "\nThe store is ready: pid {}", std::process::id())?;
+    if plan.uses_data_dir() {
+        write!(out, ", data in {}", plan.data_dir.display())?;
+    }
+    writeln!(out, "\n")?;
     for part in Part::ALL {
-        let address = store.address(part).to_string();
+        let place = place(store, part);
         let what = match store.here(part) {
             Some(_) => purpose(part),
             None => "runs elsewhere, expected here",
         };
-        writeln!(out, "  {:<10} {address:<22} {what}", part.name())?;
+        let what = match plan.elsewhere.store(part) {
+            Some((_, database)) if plan.here.contains(&part) => {
+                format!("{what}; data in {database}")
+            }
+            _ => what.to_owned(),
+        };
+        writeln!(out, "  {:<10} {place:<22} {what}", part.name())?;
     }
     let http = store.http().to_string();
     writeln!(out, "  {:<10} {http:<22} /metrics /livez /readyz", "http")?;
@@ -53,6 +59,13 @@ pub(super) fn text(store: &Store, seeded: bool) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
+/// Where it is, without what every address of its kind begins with.
+fn place(store: &Store, part: Part) -> String {
+    let endpoint = store.plan().endpoint(part);
+    let place = endpoint.strip_prefix("http://");
+    place.unwrap_or(&endpoint).to_owned()
+}
+
 fn stock() -> String {
     let products = crate::seed::STOCK.map(|(product, quantity)| format!("{quantity} {product}"));
     products.join(", ")
@@ -61,17 +74,16 @@ fn stock() -> String {
 /// Commands that work as they stand: addresses are named where they are not the defaults.
 fn commands(store: &Store) -> [String; 3] {
     let program = program();
-    let option = |flag: &str, part: Part, scheme: &str| {
-        let address = store.address(part);
-        if *address == part.default_address() {
+    let option = |flag: &str, part: Part| {
+        if place(store, part) == part.default_address().to_string() {
             String::new()
         } else {
-            format!(" {flag} {scheme}{address}")
+            format!(" {flag} {}", store.plan().endpoint(part))
         }
     };
-    let gateway = option("--gateway", Part::Gateway, "http://");
-    let log = option("--log", Part::Log, "");
-    let registry = option("--registry", Part::Registry, "http://");
+    let gateway = option("--gateway", Part::Gateway);
+    let log = option("--log", Part::Log);
+    let registry = option("--registry", Part::Registry);
     [
         format!("{program} place examples/order-1.json --wait RESERVED{gateway}"),
         format!("{program} stock{gateway}"),

@@ -48,6 +48,16 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// A service's database cannot be used.
+    #[error("{flag} {location}: {detail}")]
+    Store {
+        /// The flag that named it.
+        flag: &'static str,
+        /// As given, without a password.
+        location: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A part ended with its own error.
     #[error("{part}: {detail}")]
     Part {

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use contracts::topics;
 use futures::future::{BoxFuture, FutureExt};
-use messaging::config::access::AccessArgs;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::{Condition, Health};
 use messaging::log::Log as _;
 use messaging::log::kafka::{self, KafkaLog};
+use messaging::program;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
@@ -32,8 +31,14 @@ pub(super) async fn launch(part: Part, start: Start<'_>) -> Result<Life, Error> 
     match part {
         Part::Log => log(start).await,
         Part::Registry => registry(start).await,
-        Part::Order => Ok(order(start)),
-        Part::Inventory => Ok(inventory(start)),
+        Part::Order => {
+            migrate(start.plan, part).await?;
+            Ok(order(start))
+        }
+        Part::Inventory => {
+            migrate(start.plan, part).await?;
+            Ok(inventory(start))
+        }
         Part::Gateway => Ok(gateway(start)),
     }
 }
@@ -42,7 +47,7 @@ pub(super) async fn launch(part: Part, start: Start<'_>) -> Result<Life, Error> 
 /// others write, and the others may come later.
 pub(super) async fn create_topics(plan: &Plan) -> Result<(), Error> {
     let log = KafkaLog::new(kafka::Config {
-        bootstrap: vec![plan.addresses[&Part::Log].to_string()],
+        bootstrap: plan.log_args().log,
         client_id: "shop".to_owned(),
     });
     for topic in topics::ALL {
@@ -80,79 +85,65 @@ async fn registry(start: Start<'_>) -> Result<Life, Error> {
     .boxed())
 }
 
-fn order(start: Start<'_>) -> Life {
-    let args = order::Args {
-        log: log_args(start.plan),
-        registry: registry_args(start.plan),
-        store: database(&start.plan.data_dir, "order.db"),
+/// Brings the tables of a service's database up to date, if the flags say so.
+async fn migrate(plan: &Plan, part: Part) -> Result<(), Error> {
+    let store = plan.store(part);
+    let migrated = match part {
+        Part::Order if plan.elsewhere.migrate => order::migrate(&store).await,
+        Part::Inventory if plan.elsewhere.migrate => inventory::migrate(&store).await,
+        _ => Ok(()),
     };
-    let data_dir = start.plan.data_dir.clone();
+    migrated.map_err(|error| ended(plan, part, &error))
+}
+
+fn order(start: Start<'_>) -> Life {
+    let (plan, part) = (start.plan.clone(), Part::Order);
+    let args = order::Args {
+        log: plan.log_args(),
+        registry: plan.registry_args(),
+        store: plan.store(part),
+    };
     let running = order::run(args, start.listener, start.health, start.stop);
-    async move {
-        running.await.map_err(|error| match error {
-            order::Error::Lease { source, .. } => data_error(&data_dir, Part::Order, &source),
-            order::Error::Store { source, .. } => data_error(&data_dir, Part::Order, &source),
-            other => failed(Part::Order, &other),
-        })
-    }
-    .boxed()
+    async move { running.await.map_err(|error| ended(&plan, part, &error)) }.boxed()
 }
 
 fn inventory(start: Start<'_>) -> Life {
+    let (plan, part) = (start.plan.clone(), Part::Inventory);
     let args = inventory::Args {
-        log: log_args(start.plan),
-        registry: registry_args(start.plan),
-        store: database(&start.plan.data_dir, "inventory.db"),
+        log: plan.log_args(),
+        registry: plan.registry_args(),
+        store: plan.store(part),
     };
-    let data_dir = start.plan.data_dir.clone();
     let running = inventory::run(args, start.listener, start.health, start.stop);
-    async move {
-        running.await.map_err(|error| match error {
-            inventory::Error::Lease { source, .. } => {
-                data_error(&data_dir, Part::Inventory, &source)
-            }
-            inventory::Error::Store { source, .. } => {
-                data_error(&data_dir, Part::Inventory, &source)
-            }
-            other => failed(Part::Inventory, &other),
-        })
-    }
-    .boxed()
+    async move { running.await.map_err(|error| ended(&plan, part, &error)) }.boxed()
 }
 
 fn gateway(start: Start<'_>) -> Life {
     let args = gateway::Args {
-        log: log_args(start.plan),
-        registry: registry_args(start.plan),
-        order: url(start.plan, Part::Order),
-        inventory: url(start.plan, Part::Inventory),
+        log: start.plan.log_args(),
+        registry: start.plan.registry_args(),
+        order: start.plan.endpoint(Part::Order),
+        inventory: start.plan.endpoint(Part::Inventory),
     };
     let running = gateway::run(args, start.listener, start.health, start.stop);
     async { running.await.map_err(|error| failed(Part::Gateway, &error)) }.boxed()
 }
 
-fn log_args(plan: &Plan) -> LogArgs {
-    LogArgs {
-        log: vec![plan.addresses[&Part::Log].to_string()],
-        partitions: plan.partitions,
-        replication_factor: None,
-        access: AccessArgs::default(),
+/// Why a service has ended, with the flag that names its database here.
+fn ended(plan: &Plan, part: Part, error: &program::Error) -> Error {
+    let source: &dyn std::error::Error = match error {
+        program::Error::Lease { source, .. } => source,
+        program::Error::Store { source, .. } => source,
+        other => return failed(part, other),
+    };
+    match plan.elsewhere.store(part) {
+        None => data_error(&plan.data_dir, part, source),
+        Some((flag, store)) => Error::Store {
+            flag,
+            location: store.to_string(),
+            detail: source.to_string(),
+        },
     }
-}
-
-fn registry_args(plan: &Plan) -> RegistryArgs {
-    RegistryArgs {
-        registry: url(plan, Part::Registry),
-        register_schemas: true,
-    }
-}
-
-fn url(plan: &Plan, part: Part) -> String {
-    format!("http://{}", plan.addresses[&part])
-}
-
-fn database(data_dir: &Path, name: &str) -> StoreLocation {
-    StoreLocation::Sqlite(data_dir.join(name))
 }
 
 fn failed(part: Part, error: &dyn std::error::Error) -> Error {

@@ -3,6 +3,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`plan`] | the flags, checked: what runs here, and where everything is |
+//! | [`elsewhere`] | the flags for what other programs keep |
 //! | [`store`] | the running parts: start, readiness, ordered stop |
 //! | `launch` | how each part is started |
 //! | `ready`, `banner` | the ready file for scripts, the banner for people |
@@ -21,6 +22,7 @@ use crate::seed;
 
 pub mod address;
 mod banner;
+pub mod elsewhere;
 pub mod error;
 mod launch;
 pub mod part;
@@ -29,6 +31,7 @@ mod ready;
 pub mod store;
 
 use address::Address;
+use elsewhere::ElsewhereArgs;
 pub use error::Error;
 use part::Part;
 use plan::Plan;
@@ -46,7 +49,7 @@ pub struct Args {
     #[arg(long)]
     pub seed: bool,
 
-    /// Where log, registry and databases are kept [default: data].
+    /// Where log, registry and databases are kept, those that are named by no flag [default: data].
     #[arg(long, value_name = "DIR", conflicts_with = "fresh")]
     pub data_dir: Option<PathBuf>,
 
@@ -106,6 +109,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 
+    /// What other programs keep.
+    #[command(flatten)]
+    pub elsewhere: ElsewhereArgs,
+
     /// The shape of its log lines.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -128,6 +135,7 @@ impl Default for Args {
             listen_http: None,
             partitions: PARTITIONS,
             ready_file: None,
+            elsewhere: ElsewhereArgs::default(),
             telemetry: TelemetryArgs {
                 log_format: LogFormat::default(),
             },
@@ -194,7 +202,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn serve(args: &Args, store: &mut Store) -> Result<(), Failure> {
     store.ready().await?;
     if args.seed {
-        let gateway = format!("http://{}", store.address(Part::Gateway));
+        let gateway = store.plan().endpoint(Part::Gateway);
         let seeding = async {
             let mut client = Client::connect(&gateway, SEED_CALL_MAX).await?;
             seed::seed(&mut client).await

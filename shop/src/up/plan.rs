@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use messaging::config::access::AccessArgs;
+use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+
 use super::Args;
 use super::address::Address;
+use super::elsewhere::ElsewhereArgs;
 use super::part::Part;
 
 /// Where the store keeps its data unless told otherwise.
@@ -13,11 +17,11 @@ const DATA_DIR: &str = "data";
 const HTTP_PORT: u16 = 9100;
 
 /// What runs in this process, and where everything is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The parts that run here.
     pub here: BTreeSet<Part>,
-    /// Where each part listens, or is expected when it runs elsewhere.
+    /// Where each part listens, or is expected when it runs elsewhere and nothing names it.
     pub addresses: BTreeMap<Part, Address>,
     /// Where metrics and readiness are served.
     pub http: Address,
@@ -25,6 +29,8 @@ pub struct Plan {
     pub data_dir: PathBuf,
     /// Partitions of every topic.
     pub partitions: i32,
+    /// What other programs keep.
+    pub elsewhere: ElsewhereArgs,
 }
 
 /// Flags that do not go together.
@@ -43,6 +49,17 @@ pub enum Error {
         /// The flag with its address.
         flag: &'static str,
     },
+    /// A part cannot run here and elsewhere.
+    #[error("{flag} says that the {part} runs elsewhere; leave {part} out of --only, or the flag")]
+    HereAndElsewhere {
+        /// The part.
+        part: Part,
+        /// The flag that names where else.
+        flag: &'static str,
+    },
+    /// The log of this process has no use for a flag.
+    #[error("{0} is for a log that runs elsewhere: name its brokers by --log")]
+    ForAnotherLog(&'static str),
 }
 
 impl Plan {
@@ -52,8 +69,9 @@ impl Plan {
     /// When they do not go together.
     pub fn new(args: &Args) -> Result<Self, Error> {
         let here: BTreeSet<Part> = if args.only.is_empty() {
-            let left_out = |part: &Part| !args.without.contains(part);
-            Part::ALL.into_iter().filter(left_out).collect()
+            let runs_here =
+                |part: &Part| !args.without.contains(part) && args.elsewhere.names(*part).is_none();
+            Part::ALL.into_iter().filter(runs_here).collect()
         } else {
             args.only.iter().copied().collect()
         };
@@ -70,6 +88,7 @@ impl Plan {
             http: args.listen_http.clone().unwrap_or_else(default_http),
             data_dir: args.data_dir.clone().unwrap_or_else(|| DATA_DIR.into()),
             partitions: args.partitions,
+            elsewhere: args.elsewhere.clone(),
             here,
         };
         plan.check()?;
@@ -81,14 +100,85 @@ impl Plan {
             return Err(Error::Nothing);
         }
         for &by in &self.here {
+            if let Some(flag) = self.elsewhere.names(by) {
+                return Err(Error::HereAndElsewhere { part: by, flag });
+            }
             for &part in by.needs() {
-                if !self.here.contains(&part) && self.addresses[&part].port() == 0 {
+                let is_named = self.here.contains(&part) || self.elsewhere.names(part).is_some();
+                if !is_named && self.addresses[&part].port() == 0 {
                     let flag = part.flag();
                     return Err(Error::PortOfAbsentPart { part, by, flag });
                 }
             }
         }
-        Ok(())
+        match self.elsewhere.for_another_log() {
+            Some(flag) if self.here.contains(&Part::Log) => Err(Error::ForAnotherLog(flag)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where `part` is, as the flags of those who call it take it.
+    #[must_use]
+    pub fn endpoint(&self, part: Part) -> String {
+        match part {
+            Part::Log => self.brokers().join(","),
+            Part::Registry => {
+                let registry = self.elsewhere.registry.clone();
+                registry.unwrap_or_else(|| self.url(part))
+            }
+            Part::Gateway | Part::Order | Part::Inventory => self.url(part),
+        }
+    }
+
+    fn url(&self, part: Part) -> String {
+        format!("http://{}", self.addresses[&part])
+    }
+
+    fn brokers(&self) -> Vec<String> {
+        if self.elsewhere.log.is_empty() {
+            return vec![self.addresses[&Part::Log].to_string()];
+        }
+        self.elsewhere.log.clone()
+    }
+
+    /// The log, as the services and the gateway take it.
+    pub(super) fn log_args(&self) -> LogArgs {
+        let is_here = self.here.contains(&Part::Log);
+        LogArgs {
+            log: self.brokers(),
+            partitions: self.partitions,
+            replication_factor: self.elsewhere.replication_factor,
+            access: match is_here {
+                true => AccessArgs::default(),
+                false => self.elsewhere.access.clone(),
+            },
+        }
+    }
+
+    /// The registry, as the services and the gateway take it.
+    pub(super) fn registry_args(&self) -> RegistryArgs {
+        RegistryArgs {
+            registry: self.endpoint(Part::Registry),
+            register_schemas: true,
+        }
+    }
+
+    /// The database of a service.
+    pub(super) fn store(&self, part: Part) -> StoreLocation {
+        match self.elsewhere.store(part) {
+            Some((_, store)) => store.clone(),
+            None => StoreLocation::Sqlite(self.data_dir.join(format!("{part}.db"))),
+        }
+    }
+
+    /// Whether anything here is kept in the data directory.
+    pub(super) fn uses_data_dir(&self) -> bool {
+        let in_it = |part: &Part| match part {
+            Part::Log | Part::Registry => true,
+            Part::Order | Part::Inventory => self.elsewhere.store(*part).is_none(),
+            Part::Gateway => false,
+        };
+        self.here.iter().any(in_it)
     }
 }
 
@@ -155,6 +245,56 @@ mod tests {
     #[test]
     fn nothing_is_no_plan() {
         let error = plan(|args| args.without = Part::ALL.to_vec());
-        assert_eq!(error, Err(Error::Nothing));
+        assert_eq!(error.unwrap_err(), Error::Nothing);
+    }
+
+    #[test]
+    fn a_log_and_a_registry_that_are_named_do_not_run_here() {
+        let brokers = || vec!["a:1".to_owned(), "b:2".to_owned()];
+        let elsewhere = plan(|args| {
+            args.elsewhere.log = brokers();
+            args.elsewhere.registry = Some("http://c:3".to_owned());
+            args.elsewhere.access.log_tls = true;
+            args.listen_log = Some(Address::local(0));
+        });
+        let elsewhere = elsewhere.unwrap();
+        let here: Vec<_> = elsewhere.here.iter().map(|part| part.name()).collect();
+        assert_eq!(here, ["gateway", "order", "inventory"]);
+        assert_eq!(elsewhere.log_args().log, brokers());
+        assert!(elsewhere.log_args().access.log_tls);
+        assert_eq!(elsewhere.endpoint(Part::Registry), "http://c:3");
+
+        let error = plan(|args| {
+            args.elsewhere.log = brokers();
+            args.only = vec![Part::Log, Part::Order];
+        });
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "--log says that the log runs elsewhere; leave log out of --only, or the flag"
+        );
+    }
+
+    #[test]
+    fn the_own_log_has_no_door() {
+        let error = plan(|args| args.elsewhere.access.log_tls = true);
+        assert_eq!(error.unwrap_err(), Error::ForAnotherLog("--log-tls"));
+        let error = plan(|args| args.elsewhere.replication_factor = Some(3));
+        let flag = "--replication-factor";
+        assert_eq!(error.unwrap_err(), Error::ForAnotherLog(flag));
+    }
+
+    #[test]
+    fn databases_are_files_in_the_data_directory_or_what_is_named() {
+        let named = |args: &mut Args| {
+            args.only = vec![Part::Order];
+            args.elsewhere.store_order = Some("postgres://ada:s3cret@db/order".parse().unwrap());
+        };
+        let plan = plan(named).unwrap();
+        let order = plan.store(Part::Order).to_string();
+        assert_eq!(order, "postgres://ada@db:5432/order");
+        let inventory = plan.store(Part::Inventory).to_string();
+        assert_eq!(inventory, "sqlite:data/inventory.db");
+        assert!(!plan.uses_data_dir());
+        assert!(!format!("{plan:?}").contains("s3cret"));
     }
 }

@@ -58,11 +58,13 @@ impl Store {
     pub async fn start(plan: Plan) -> Result<Self, Error> {
         let metrics = telemetry::metrics();
         let (listeners, http, plan) = bind(plan)?;
-        std::fs::create_dir_all(&plan.data_dir).map_err(|source| Error::File {
-            flag: "--data-dir",
-            path: plan.data_dir.clone(),
-            source,
-        })?;
+        if plan.uses_data_dir() {
+            std::fs::create_dir_all(&plan.data_dir).map_err(|source| Error::File {
+                flag: "--data-dir",
+                path: plan.data_dir.clone(),
+                source,
+            })?;
+        }
         let (ends, ended) = mpsc::channel(Part::ALL.len() + 1);
         let mut store = Self {
             plan,

@@ -8,10 +8,10 @@ use std::time::Duration;
 use messaging::crash::Point;
 use tokio::time::Instant;
 
-use crate::dice::Dice;
 use crate::mix::Mix;
-use crate::process::Role;
 use crate::proxy::{Condition, Direction};
+use crate::real::dice::Dice;
+use crate::real::process::Role;
 use crate::world::{Way, World};
 
 /// How long a fault lasts.

@@ -12,13 +12,11 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | `world`, `process`, `proxy`, `port`, `disk` | the processes and the ways between them |
+//! | `world`, `proxy`, `disk` | the processes and the ways between them |
 //! | `mix`, `fault` | what is done to them |
-//! | `load`, `client` | who calls meanwhile, and what they are told |
-//! | `settle`, `topics`, `database`, `rows` | the end, and what is there then |
-//! | `proof`, `check` | what must hold then: the audit's rules, and what only this test can know |
 //! | `noticed` | that the checks notice |
 //! | `run`, `tell` | one run from start to end, and its report |
+//! | `../real` | processes, load and judging, as in the other tests on real processes |
 
 #![allow(
     clippy::unwrap_used,
@@ -29,24 +27,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod check;
-mod client;
-mod database;
-mod dice;
+#[path = "../real/mod.rs"]
+mod real;
+
 mod disk;
 mod fault;
-mod load;
 mod mix;
 mod noticed;
-mod port;
-mod process;
-mod proof;
 mod proxy;
-mod rows;
 mod run;
-mod settle;
 mod tell;
-mod topics;
 mod world;
 
 use run::run;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use messaging::crash::Point;
 
 use crate::fault::{Fault, Times};
-use crate::process::Role;
 use crate::proxy::Direction;
+use crate::real::process::Role;
 use crate::world::Way;
 
 /// The faults of one run.

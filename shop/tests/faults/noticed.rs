@@ -7,15 +7,14 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 use tokio_util::sync::CancellationToken;
 
-use crate::check;
-use crate::client::{Answer, What};
-use crate::dice::Dice;
-use crate::load::{History, Load, Sent};
-use crate::process::Role;
-use crate::run::in_runtime;
-use crate::topics::Topics;
+use crate::real::check;
+use crate::real::client::{Answer, What};
+use crate::real::dice::Dice;
+use crate::real::load::{History, Load, Sent, THINK_MAX};
+use crate::real::process::Role;
+use crate::real::topics::Topics;
+use crate::real::{in_runtime, proof, settle};
 use crate::world::World;
-use crate::{proof, settle};
 
 async fn edit(database: &Path, statement: &'static str) {
     let options = SqliteConnectOptions::new().filename(database);
@@ -25,11 +24,13 @@ async fn edit(database: &Path, statement: &'static str) {
 }
 
 async fn offences(world: &World, history: &History) -> Vec<String> {
-    let topics = Topics::of(world);
-    let snapshot = proof::snapshot(world, &topics, history).await.unwrap();
+    let backstage = world.backstage().await;
+    let topics = Topics::of(&backstage);
+    let snapshot = proof::snapshot(&backstage, &topics, history);
+    let snapshot = snapshot.await.unwrap();
     let mut broken = proof::offences(&snapshot.judge());
     broken.extend(check::promises(&snapshot, history));
-    broken.extend(check::databases(world).await.unwrap());
+    broken.extend(check::databases(&backstage).await.unwrap());
     broken
 }
 
@@ -59,7 +60,7 @@ fn what_is_broken_by_hand_is_noticed() {
     in_runtime(async {
         let world = World::new(false);
         world.start().await.unwrap();
-        let load = Load::new(world.gateway().await);
+        let load = Load::new(vec![world.gateway().await], THINK_MAX);
         let mut dice = Dice::new(1);
         load.stock_up(&mut dice).await;
         let stop = CancellationToken::new();
@@ -68,7 +69,7 @@ fn what_is_broken_by_hand_is_noticed() {
             stop.cancel();
         };
         tokio::join!(load.run(&mut dice, &stop), over);
-        settle::settled(&world).await.unwrap();
+        settle::settled(&world.backstage().await).await.unwrap();
         let mut history = load.history();
         assert_eq!(offences(&world, &history).await, Vec::<String>::new());
 

@@ -7,17 +7,16 @@ use audit::report::{Counts, Report};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::check::{self, Broken};
-use crate::database::Database;
-use crate::dice::Dice;
 use crate::fault::Schedule;
-use crate::load::{History, Load};
 use crate::mix::Mix;
-use crate::process::Role;
-use crate::tell;
-use crate::topics::Topics;
+use crate::real::check::{self, Broken};
+use crate::real::dice::Dice;
+use crate::real::load::{History, Load, THINK_MAX};
+use crate::real::process::Role;
+use crate::real::topics::Topics;
+use crate::real::{in_runtime, proof, settle, unreadable};
 use crate::world::World;
-use crate::{proof, settle};
+use crate::{real, tell};
 
 /// The seed, unless `FAULT_SEED` names one.
 const SEED: u64 = 20_261_122;
@@ -40,15 +39,6 @@ pub(crate) fn run(mix: Mix, seconds: u64) {
     eprintln!("{report}");
     let broken = (broken.len(), broken.join("\n"));
     assert!(broken.0 == 0, "{again}: {} broken:\n{}", broken.0, broken.1);
-}
-
-/// Runs it where the proxies and the callers run.
-pub(crate) fn in_runtime<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime.unwrap().block_on(work)
 }
 
 struct Outcome {
@@ -114,18 +104,21 @@ impl Run {
         self.broken.extend(history.complaints.iter().cloned());
         self.world.heal().await;
         self.world.start().await?;
-        let settled = settle::settled(&self.world).await?;
-        self.report.push(tell::load(&history, lasted, settled));
+        let settled = settle::settled(&self.world.backstage().await).await?;
+        self.report
+            .push(real::tell::load(&history, lasted, settled));
         let counts = self.judge(&history).await?;
         if self.seconds >= COVERAGE_SECONDS {
-            self.broken.extend(tell::unproven(&history, &counts));
+            self.broken.extend(real::tell::unproven(&counts));
+            self.broken
+                .extend(real::tell::unproven_to_clients(&history));
         }
         self.recover_again().await
     }
 
     /// The faults, with the load meanwhile.
     async fn faults(&mut self) -> (History, Duration) {
-        let load = Load::new(self.world.gateway().await);
+        let load = Load::new(vec![self.world.gateway().await], THINK_MAX);
         load.stock_up(&mut self.dice).await;
         let schedule = Schedule::new(&self.mix, self.dice.fork());
         let mut load_dice = self.dice.fork();
@@ -152,50 +145,30 @@ impl Run {
 
     /// Everything that can be checked of a settled store.
     async fn judge(&mut self, history: &History) -> Result<Counts, String> {
-        let topics = Topics::of(&self.world);
-        let snapshot = proof::snapshot(&self.world, &topics, history).await;
+        let backstage = self.world.backstage().await;
+        let topics = Topics::of(&backstage);
+        let snapshot = proof::snapshot(&backstage, &topics, history).await;
         let snapshot = snapshot.map_err(unreadable)?;
         let report: Report = snapshot.judge();
-        self.report.push(tell::audit(&snapshot, &report.counts));
+        self.report
+            .push(real::tell::audit(&snapshot, &report.counts));
         self.broken.extend(proof::offences(&report));
         self.broken.extend(check::promises(&snapshot, history));
-        let databases = check::databases(&self.world).await;
+        let databases = check::databases(&backstage).await;
         self.broken.extend(databases.map_err(unreadable)?);
         Ok(report.counts)
     }
 
     /// F7: a restart of a settled store changes nothing.
     async fn recover_again(&mut self) -> Result<(), String> {
-        let before = self.everything().await?;
+        let backstage = self.world.backstage().await;
+        let before = backstage.everything().await?;
         self.world.stop().await;
         self.world.start().await?;
-        settle::settled(&self.world).await?;
-        let after = self.everything().await?;
-        let gone = before.iter().filter(|line| !after.contains(line));
-        let new = after.iter().filter(|line| !before.contains(line));
-        let changed = gone
-            .map(|line| format!("F7: a restart removed {line}"))
-            .chain(new.map(|line| format!("F7: a restart added {line}")));
-        self.broken.extend(changed);
+        settle::settled(&backstage).await?;
+        let after = backstage.everything().await?;
+        self.broken.extend(check::changed(&before, &after));
         self.world.stop().await;
         Ok(())
     }
-
-    /// What both databases and the log hold, line by line.
-    async fn everything(&self) -> Result<Vec<String>, String> {
-        let mut all = Vec::new();
-        for role in [Role::Order, Role::Inventory] {
-            let file = self.world.database(role).await;
-            let mut database = Database::open(&file).await.map_err(unreadable)?;
-            let lines = database.dump().await.map_err(unreadable)?.into_iter();
-            all.extend(lines.map(|line| format!("{}: {line}", role.name())));
-        }
-        let ends = Topics::of(&self.world).ends().await.into_iter();
-        all.extend(ends.map(|end| format!("log: {end:?}")));
-        Ok(all)
-    }
-}
-
-pub(crate) fn unreadable(error: sqlx::Error) -> String {
-    format!("a database cannot be read: {error}")
 }

@@ -9,12 +9,13 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::disk::Disk;
-use crate::port::Port;
-use crate::process::{Group, Process, Role};
 use crate::proxy::{Condition, Link};
+use crate::real::PARTITIONS;
+use crate::real::backstage::{Backstage, Location};
+use crate::real::port::Port;
+use crate::real::process::{Group, Process, Role};
+use crate::support::Elsewhere;
 
-/// Partitions of every topic.
-pub(crate) const PARTITIONS: i32 = 4;
 /// The parts whose data lie on the small disk, if there is one.
 const ON_SMALL_DISK: [Role; 2] = [Role::Log, Role::Inventory];
 
@@ -93,7 +94,9 @@ impl World {
         let processes = Role::ALL.map(|role| {
             let data = data_dir(folder.path(), disk.as_ref(), role);
             let arguments = arguments(role, &data, &ports, &ways);
-            let process = Process::new(role, arguments, folder.path(), &group);
+            let name = (role, role.name());
+            let nothing = Elsewhere::default();
+            let process = Process::new(name, arguments, nothing, folder.path(), &group);
             (role, Mutex::new(process))
         });
         Self {
@@ -150,9 +153,14 @@ impl World {
         self.disk.as_ref()
     }
 
-    /// Where a part really listens.
-    pub(crate) fn address(&self, role: Role) -> SocketAddr {
-        self.ports[&role].address()
+    /// Where what outlives the processes really is.
+    pub(crate) async fn backstage(&self) -> Backstage {
+        Backstage {
+            brokers: vec![self.ports[&Role::Log].address().to_string()],
+            registry: format!("http://{}", self.ports[&Role::Registry].address()),
+            order: Location::File(self.database(Role::Order).await),
+            inventory: Location::File(self.database(Role::Inventory).await),
+        }
     }
 
     /// Where the clients call.

@@ -60,10 +60,45 @@ pub(crate) fn free_address() -> String {
     free.local_addr().unwrap().to_string()
 }
 
+/// What of a store runs elsewhere, as the environment of `shop` names it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Elsewhere(pub(crate) Vec<(&'static str, String)>);
+
+impl Elsewhere {
+    fn names(&self, variable: &str) -> bool {
+        self.get(variable).is_some()
+    }
+
+    /// What `variable` says.
+    pub(crate) fn get(&self, variable: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(name, _)| *name == variable);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A process that does not outlive its test, and shows its log if the test fails.
+struct Owned {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("--- log of the store ---\n{log}");
+        }
+    }
+}
+
 /// A running `shop up`, killed when dropped.
 pub(crate) struct Up {
-    child: Child,
+    // Before the folder, which holds its log.
+    process: Owned,
     folder: TempDir,
+    elsewhere: Elsewhere,
     /// What the ready file said.
     pub(crate) ready: Value,
 }
@@ -71,23 +106,34 @@ pub(crate) struct Up {
 impl Up {
     /// Starts `shop up` with `arguments`; parts without an address in them get a free port.
     pub(crate) fn spawn(arguments: &[&str]) -> Starting {
+        Self::spawn_beside(&Elsewhere::default(), arguments)
+    }
+
+    /// As [`Up::spawn`], with parts elsewhere.
+    pub(crate) fn spawn_beside(elsewhere: &Elsewhere, arguments: &[&str]) -> Starting {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready.json");
         let mut command = command(&["up", "--ready-file"]);
         command.arg(&ready_file).args(arguments);
-        for (_, flag) in LISTEN {
-            if !arguments.contains(&flag) {
+        command.envs(elsewhere.0.iter().cloned());
+        for (part, flag) in LISTEN {
+            let is_elsewhere = part == "log" && elsewhere.names("SHOP_LOG");
+            if !arguments.contains(&flag) && !is_elsewhere {
                 command.args([flag, "127.0.0.1:0"]);
             }
         }
-        let log = std::fs::File::create(folder.path().join("stderr")).unwrap();
+        let log = folder.path().join("stderr");
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Starting { child, folder }
+        Starting {
+            process: Owned { child, log },
+            folder,
+            elsewhere: elsewhere.clone(),
+        }
     }
 
     /// Starts `shop up` and waits until it is ready.
@@ -105,7 +151,8 @@ impl Up {
         format!("http://{}", self.address("gateway"))
     }
 
-    /// The addresses of what runs here, as client commands and operators' commands take them.
+    /// The addresses of what runs here or elsewhere, as client commands and operators' commands take
+    /// them.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let parts = [
             ("SHOP_GATEWAY", "gateway", "http://"),
@@ -117,7 +164,7 @@ impl Up {
         let here = parts.into_iter().filter_map(|(name, part, scheme)| {
             Some((name, format!("{scheme}{}", self.ready[part].as_str()?)))
         });
-        here.collect()
+        here.chain(self.elsewhere.0.iter().cloned()).collect()
     }
 
     /// Runs a client command against this store.
@@ -145,11 +192,8 @@ impl Up {
 
     /// Runs `shop tail` over everything in the log, as JSON.
     pub(crate) fn tail(&self, topic: &str) -> Vec<Value> {
-        let registry = format!("http://{}", self.address("registry"));
-        let log = self.address("log");
         let flags = ["--from-start", "--until-end", "--output", "json"];
-        let mut tail = command(&["tail", topic, "--log", log, "--registry", &registry]);
-        let outcome = Outcome::of(tail.args(flags).output().unwrap());
+        let outcome = self.shop(&[&["tail", topic], &flags[..]].concat());
         assert_eq!(outcome.status, 0, "{outcome:?}");
         outcome.json()
     }
@@ -189,18 +233,18 @@ impl Up {
     /// Asks the process to stop, waits for its end, and returns its exit status.
     pub(crate) fn stop(mut self) -> i32 {
         self.signal("TERM");
-        end_of(&mut self.child)
+        end_of(&mut self.process.child)
     }
 
     /// Kills the process without warning.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.child.kill().unwrap();
+        self.process.child.wait().unwrap();
     }
 
     /// What the process has logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+        std::fs::read_to_string(&self.process.log).unwrap()
     }
 
     /// The ready file.
@@ -209,7 +253,7 @@ impl Up {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.process.child.id().to_string();
         let script = format!("kill -{name} {pid}");
         assert!(
             Command::new("sh")
@@ -221,76 +265,67 @@ impl Up {
     }
 }
 
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- log of the store ---\n{}", self.log());
-        }
-    }
-}
-
 /// Everything but Inventory, which is expected at the address returned, in `folder`.
-pub(crate) fn without_inventory(folder: &str) -> (Up, String) {
+pub(crate) fn without_inventory(elsewhere: &Elsewhere, folder: &str) -> (Up, String) {
     let inventory = free_address();
     let flags = ["--data-dir", folder, "--without", "inventory"];
-    let store = Up::start(&[&flags[..], &["--listen-inventory", &inventory]].concat());
-    (store, inventory)
+    let flags = [&flags[..], &["--listen-inventory", &inventory]].concat();
+    (Up::spawn_beside(elsewhere, &flags).ready(), inventory)
 }
 
 /// Inventory alone, beside `store`.
 pub(crate) fn inventory(folder: &str, address: &str, store: &Up) -> Up {
-    Up::start(&[
+    let mut flags = vec![
         "--data-dir",
         folder,
         "--only",
         "inventory",
         "--listen-inventory",
         address,
-        "--listen-log",
-        store.address("log"),
         "--listen-registry",
         store.address("registry"),
-    ])
+    ];
+    if !store.elsewhere.names("SHOP_LOG") {
+        flags.extend(["--listen-log", store.address("log")]);
+    }
+    Up::spawn_beside(&store.elsewhere, &flags).ready()
 }
 
 /// A `shop up` that may not be ready yet.
 pub(crate) struct Starting {
-    child: Child,
+    process: Owned,
     folder: TempDir,
+    elsewhere: Elsewhere,
 }
 
 impl Starting {
     /// Waits until it is ready.
     pub(crate) fn ready(mut self) -> Up {
         let file = self.folder.path().join("ready.json");
-        let log = self.folder.path().join("stderr");
         let text = wait_for("the store is ready", || {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(&log).unwrap();
-                panic!("the store ended with {status}:\n{log}");
+            if let Some(status) = self.process.child.try_wait().unwrap() {
+                panic!("the store ended with {status}");
             }
             std::fs::read_to_string(&file).ok()
         });
         Up {
-            child: self.child,
+            process: self.process,
             folder: self.folder,
+            elsewhere: self.elsewhere,
             ready: serde_json::from_str(&text).unwrap(),
         }
     }
 
     /// Waits for the end of one that cannot start; its exit status and its stderr.
     pub(crate) fn fails(mut self) -> (i32, String) {
-        let status = end_of(&mut self.child);
-        let log = std::fs::read_to_string(self.folder.path().join("stderr")).unwrap();
+        let status = end_of(&mut self.process.child);
+        let log = std::fs::read_to_string(&self.process.log).unwrap();
         (status, log)
     }
 
     /// Kills it.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        drop(self);
     }
 }
 

@@ -8,11 +8,8 @@ use audit::fold::ITEMS_MAX;
 use audit::running::{self, audit};
 use contracts::proto::order::Status;
 use contracts::proto::order_service_client::OrderServiceClient;
-use contracts::topics;
 use messaging::clock::SystemClock;
-use messaging::log::Log;
 use messaging::registry::confluent::ConfluentRegistry;
-use rskafka::client::ClientBuilder;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::faults::{BACK, FAULTS, GONE};
 use super::{Node, config, log};
 use crate::common::{Part, Store, order, request};
+use crate::topics;
 
 const CLIENTS: u32 = 4;
 /// More than all orders of a run can take.
@@ -31,8 +29,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster of three of its own: export $(tests/kafka up 3)"]
 async fn the_store_keeps_its_promises_while_brokers_come_and_go() {
-    forget_topics().await;
-    let brokers = config("MESSAGING_TEST_KAFKA").bootstrap.join(",");
+    let brokers = config("MESSAGING_TEST_KAFKA").bootstrap;
+    topics::forget(brokers.clone(), &contracts::topics::ALL).await;
+    let brokers = brokers.join(",");
     let store = Store::start_on(&brokers).await;
     store.receive("R1", "PRODUCT_001", STOCK).await;
 
@@ -111,22 +110,5 @@ fn running(store: &Store) -> running::Store {
         order: channel(Part::Order),
         inventory: channel(Part::Inventory),
         clock: Arc::new(SystemClock),
-    }
-}
-
-/// The store's topics have fixed names: those of an earlier run go.
-async fn forget_topics() {
-    let client = ClientBuilder::new(config("MESSAGING_TEST_KAFKA").bootstrap);
-    let client = client.build().await.unwrap();
-    let controller = client.controller_client().unwrap();
-    for topic in topics::ALL {
-        if log().partitions(topic).await.unwrap().is_some() {
-            controller.delete_topic(topic, 5_000).await.unwrap();
-        }
-    }
-    for topic in topics::ALL {
-        while log().partitions(topic).await.unwrap().is_some() {
-            sleep(Duration::from_millis(50)).await;
-        }
     }
 }

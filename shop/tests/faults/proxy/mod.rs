@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::port::Port;
+use crate::real::port::Port;
 
 mod kafka;
 mod pump;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::{Condition, Direction, Link};
-use crate::port::Port;
+use crate::real::port::Port;
 
 const LIMIT: Duration = Duration::from_secs(5);
 

@@ -11,8 +11,8 @@ use contracts::proto::{Order, OrderLine, ReceiveStockRequest};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Answer, Client, What};
-use crate::dice::Dice;
+use super::client::{Answer, Client, What};
+use super::dice::Dice;
 
 /// Callers at the same time.
 const CALLERS: usize = 16;
@@ -26,8 +26,8 @@ const TRIES_MAX: usize = 8;
 const DEADLINE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(4));
 /// How long a client waits before it tries again, at most.
 const RETRY_MAX: Duration = Duration::from_millis(300);
-/// How long a client thinks before its next command, at most.
-const THINK_MAX: Duration = Duration::from_millis(10);
+/// How long a client in a hurry thinks before its next command, at most.
+pub(crate) const THINK_MAX: Duration = Duration::from_millis(10);
 /// The latest commands, whose orders repetitions, cancellations and reads are about.
 const RECENT: usize = 200;
 /// The latest commands, whose orders may be reserved by now, and are shipped or given back.
@@ -57,7 +57,9 @@ pub(crate) struct History {
 /// The callers and what they share.
 #[derive(Debug)]
 pub(crate) struct Load {
-    gateway: String,
+    gateways: Vec<String>,
+    /// How long a client thinks before its next command, at most.
+    think_max: Duration,
     orders: AtomicUsize,
     receipts: AtomicUsize,
     history: Mutex<History>,
@@ -66,9 +68,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn new(gateway: String) -> Arc<Self> {
+    /// Callers of gateways that stand side by side.
+    pub(crate) fn new(gateways: Vec<String>, think_max: Duration) -> Arc<Self> {
         Arc::new(Self {
-            gateway,
+            gateways,
+            think_max,
             orders: AtomicUsize::new(0),
             receipts: AtomicUsize::new(0),
             history: Mutex::default(),
@@ -79,10 +83,16 @@ impl Load {
     /// Calls until `stop`; returns once every caller has finished what it had begun.
     pub(crate) async fn run(self: &Arc<Self>, dice: &mut Dice, stop: &CancellationToken) {
         let mut callers = JoinSet::new();
-        for _ in 0..CALLERS {
-            callers.spawn(Arc::clone(self).caller(dice.fork(), stop.clone()));
+        for caller in 0..CALLERS {
+            let client = self.client(caller);
+            callers.spawn(Arc::clone(self).caller(client, dice.fork(), stop.clone()));
         }
         callers.join_all().await;
+    }
+
+    /// How many orders were placed for the first time.
+    pub(crate) fn orders(&self) -> usize {
+        self.orders.load(Ordering::Relaxed)
     }
 
     /// What was asked and answered.
@@ -92,15 +102,18 @@ impl Load {
 
     /// The first delivery of every product.
     pub(crate) async fn stock_up(&self, dice: &mut Dice) {
-        let mut client = Client::new(self.gateway.clone());
+        let mut client = self.client(0);
         for product in 0..PRODUCTS {
             let what = What::Receive(self.delivery(product, dice));
             self.command(&mut client, what, TRIES_MAX, dice).await;
         }
     }
 
-    async fn caller(self: Arc<Self>, mut dice: Dice, stop: CancellationToken) {
-        let mut client = Client::new(self.gateway.clone());
+    fn client(&self, caller: usize) -> Client {
+        Client::new(self.gateways[caller % self.gateways.len()].clone())
+    }
+
+    async fn caller(self: Arc<Self>, mut client: Client, mut dice: Dice, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if dice.percent(10) {
                 self.read(&mut client, &mut dice).await;
@@ -117,7 +130,7 @@ impl Load {
                 }
                 self.command(&mut client, what, tries, &mut dice).await;
             }
-            tokio::time::sleep(dice.between(Duration::ZERO, THINK_MAX)).await;
+            tokio::time::sleep(dice.between(Duration::ZERO, self.think_max)).await;
         }
     }
 

@@ -2,23 +2,22 @@
 
 use std::time::Duration;
 
-use messaging::limits::{BACKOFF, LEASE_HEARTBEAT};
+use messaging::limits::{BACKOFF, LEASE_TIME};
 use tokio::time::Instant;
 
-use crate::database::Database;
-use crate::process::Role;
-use crate::topics::Topics;
-use crate::world::World;
+use super::backstage::{Backstage, SERVICES};
+use super::process::Role;
+use super::topics::{Ends, Topics};
+use super::unreadable;
 
-/// What CHECKS.md allows: twice the lease time, the longest backoff, and the drain. The lease here
-/// is a file lock, which ends with its process; five heartbeats are the lease time of others.
+/// How long what has piled up may take.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the store is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
 /// How long everything may take together.
 pub(crate) fn limit() -> Duration {
-    LEASE_HEARTBEAT * 5 * 2 + BACKOFF.max + DRAIN_MAX
+    LEASE_TIME * 2 + BACKOFF.max + DRAIN_MAX
 }
 
 /// Waits until the outboxes are empty (F2), the cursors stand at the log's ends (F3) and no queue
@@ -26,16 +25,17 @@ pub(crate) fn limit() -> Duration {
 ///
 /// # Errors
 /// With what is still to do when the time is over.
-pub(crate) async fn settled(world: &World) -> Result<Duration, String> {
-    let topics = Topics::of(world);
+pub(crate) async fn settled(backstage: &Backstage) -> Result<Duration, String> {
+    let topics = Topics::of(backstage);
     let start = Instant::now();
     let mut before = None;
     loop {
-        let now = match left(world, &topics).await {
-            Ok(left) => left,
-            Err(error) => vec![format!("a database cannot be read: {error}")],
+        let ends = topics.ends().await.map_err(|error| error.to_string());
+        let now = match &ends {
+            Ok(ends) => left(backstage, ends).await,
+            Err(error) => Ok(vec![format!("the log cannot be read: {error}")]),
         };
-        let ends = topics.ends().await;
+        let now = now.unwrap_or_else(|error| vec![unreadable(error)]);
         if now.is_empty() && before.as_ref() == Some(&ends) {
             return Ok(start.elapsed());
         }
@@ -51,26 +51,30 @@ pub(crate) async fn settled(world: &World) -> Result<Duration, String> {
     }
 }
 
+/// Whether a service reads a topic.
+pub(crate) fn reads(role: Role, topic: &str) -> bool {
+    match role {
+        Role::Order => ["order.commands", "inventory.events"].contains(&topic),
+        _ => ["order.events", "inventory.commands"].contains(&topic),
+    }
+}
+
 /// What is still to do.
-async fn left(world: &World, topics: &Topics) -> Result<Vec<String>, sqlx::Error> {
+async fn left(backstage: &Backstage, ends: &Ends) -> Result<Vec<String>, sqlx::Error> {
     let mut left = Vec::new();
-    for role in [Role::Order, Role::Inventory] {
-        let mut database = Database::open(&world.database(role).await).await?;
+    for role in SERVICES {
+        let mut database = backstage.database(role).await?;
         let rows = database.number("SELECT count(*) FROM outbox").await?;
         if rows > 0 {
             left.push(format!("{}: {rows} rows in the outbox", role.name()));
         }
         let cursors = database.cursors().await?;
-        for (topic, partition, end) in topics.ends().await {
-            let reads = match role {
-                Role::Order => ["order.commands", "inventory.events"].contains(&topic),
-                _ => ["order.events", "inventory.commands"].contains(&topic),
-            };
+        for &(topic, partition, end) in ends {
             let next = cursors
                 .iter()
                 .find(|(shard, read, _)| (*shard, read.as_str()) == (partition, topic))
                 .map_or(0, |(_, _, next)| *next);
-            if reads && next < end {
+            if reads(role, topic) && next < end {
                 let role = role.name();
                 left.push(format!("{role}: {topic}/{partition} at {next} of {end}"));
             }

@@ -2,7 +2,6 @@
 //! by the services' code, which might be wrong in the same way twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use audit::checkpoint::{Checkpoint, Shard};
 use audit::record::{Place, Topic};
@@ -14,7 +13,7 @@ use messaging::clock::Timestamp;
 use order::domain::{Order, Status};
 use sqlx::FromRow;
 
-use crate::database::Database;
+use super::database::Database;
 
 #[derive(FromRow)]
 struct OrderRow {
@@ -169,9 +168,14 @@ pub(crate) async fn checkpoint(database: &mut Database) -> Result<Checkpoint, sq
 pub(crate) async fn conflicts(
     database: &mut Database,
 ) -> Result<BTreeMap<Place, String>, sqlx::Error> {
-    let rows: Vec<(i32, String, i64, String)> = database
-        .rows("SELECT shard, topic, log_offset, key FROM conflict")
-        .await?;
+    let query = match database {
+        Database::File(_) => "SELECT shard, topic, log_offset, key FROM conflict",
+        // Bytes there: its text holds no zero byte.
+        Database::Server(_) => {
+            "SELECT shard, topic, log_offset, convert_from(key, 'UTF8') FROM conflict"
+        }
+    };
+    let rows: Vec<(i32, String, i64, String)> = database.rows(query).await?;
     let conflict = |(partition, topic, offset, key): (i32, String, i64, String)| {
         let place = Place {
             topic: Topic::from_name(&topic).unwrap(),
@@ -181,12 +185,4 @@ pub(crate) async fn conflicts(
         (place, key)
     };
     Ok(rows.into_iter().map(conflict).collect())
-}
-
-/// What is wrong with the file itself, in SQLite's words.
-pub(crate) async fn damage(file: &Path) -> Result<Vec<String>, sqlx::Error> {
-    let mut database = Database::open(file).await?;
-    let verdict: Vec<(String,)> = database.rows("PRAGMA integrity_check").await?;
-    let lines = verdict.into_iter().map(|(line,)| line);
-    Ok(lines.filter(|line| line != "ok").collect())
 }

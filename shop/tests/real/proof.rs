@@ -7,23 +7,23 @@ use audit::report::Report;
 use audit::snapshot::{Partition, Snapshot};
 use messaging::log::Log;
 
-use crate::check;
-use crate::client::What;
-use crate::database::Database;
-use crate::load::History;
-use crate::process::Role;
-use crate::rows;
-use crate::topics::Topics;
-use crate::world::{PARTITIONS, World};
+use super::PARTITIONS;
+use super::backstage::Backstage;
+use super::check;
+use super::client::What;
+use super::load::History;
+use super::process::Role;
+use super::rows;
+use super::topics::Topics;
 
 /// A store that has settled.
 pub(crate) async fn snapshot(
-    world: &World,
+    backstage: &Backstage,
     topics: &Topics,
     history: &History,
 ) -> Result<Snapshot, sqlx::Error> {
-    let mut order = Database::open(&world.database(Role::Order).await).await?;
-    let mut inventory = Database::open(&world.database(Role::Inventory).await).await?;
+    let mut order = backstage.database(Role::Order).await?;
+    let mut inventory = backstage.database(Role::Inventory).await?;
     let mut conflicts = rows::conflicts(&mut order).await?;
     conflicts.append(&mut rows::conflicts(&mut inventory).await?);
     Ok(Snapshot {

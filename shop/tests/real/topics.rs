@@ -1,45 +1,50 @@
-//! What stands in the log, read past every proxy.
+//! What stands in the log.
 
 use std::time::Duration;
 
 use contracts::topics;
 use messaging::limits::FETCH_BYTES_MAX;
 use messaging::log::kafka::{self, KafkaLog};
-use messaging::log::{Consumed, Log, ReadLimit};
+use messaging::log::{self, Consumed, Log, ReadLimit};
 use messaging::registry::confluent::ConfluentRegistry;
 
-use crate::process::Role;
-use crate::world::{PARTITIONS, World};
+use super::PARTITIONS;
+use super::backstage::Backstage;
 
-/// The log and the registry of a world.
+/// Topic, partition, next offset.
+pub(crate) type Ends = Vec<(&'static str, i32, i64)>;
+
+/// The log and the registry of a store.
 pub(crate) struct Topics {
     pub(crate) log: KafkaLog,
     pub(crate) registry: ConfluentRegistry,
 }
 
 impl Topics {
-    pub(crate) fn of(world: &World) -> Self {
+    pub(crate) fn of(backstage: &Backstage) -> Self {
         let config = kafka::Config {
-            bootstrap: vec![world.address(Role::Log).to_string()],
+            bootstrap: backstage.brokers.clone(),
             client_id: "check".to_owned(),
         };
-        let registry = format!("http://{}", world.address(Role::Registry));
         Self {
             log: KafkaLog::new(config),
-            registry: ConfluentRegistry::new(&registry).unwrap(),
+            registry: ConfluentRegistry::new(&backstage.registry).unwrap(),
         }
     }
 
     /// The next offset of every partition of every topic.
-    pub(crate) async fn ends(&self) -> Vec<(&'static str, i32, i64)> {
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub(crate) async fn ends(&self) -> Result<Ends, log::Error> {
         let mut ends = Vec::new();
         for topic in topics::ALL {
             for partition in 0..PARTITIONS {
-                let bounds = self.log.bounds(topic, partition).await.unwrap();
+                let bounds = self.log.bounds(topic, partition).await?;
                 ends.push((topic, partition, bounds.next));
             }
         }
-        ends
+        Ok(ends)
     }
 
     /// Every record of a partition, by offset.

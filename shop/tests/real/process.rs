@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::command;
+use crate::support::{Elsewhere, command};
 
 /// How long a part may take until it is ready; a database of this size is looked over in less.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(60);
@@ -106,8 +106,10 @@ impl Drop for Group {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) role: Role,
+    name: String,
     group: i32,
     arguments: Vec<String>,
+    environment: Elsewhere,
     ready_file: PathBuf,
     log: PathBuf,
     child: Option<Child>,
@@ -118,13 +120,22 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// A part that is not started yet; its files besides the data are in `folder`.
-    pub(crate) fn new(role: Role, arguments: Vec<String>, folder: &Path, group: &Group) -> Self {
-        let file = |kind| folder.join(format!("{}.{kind}", role.name()));
+    /// A part that is not started yet; its files besides the data are in `folder`. The name is one
+    /// of several of its role, perhaps.
+    pub(crate) fn new(
+        (role, name): (Role, &str),
+        arguments: Vec<String>,
+        environment: Elsewhere,
+        folder: &Path,
+        group: &Group,
+    ) -> Self {
+        let file = |kind| folder.join(format!("{name}.{kind}"));
         Self {
             role,
+            name: name.to_owned(),
             group: group.id(),
             arguments,
+            environment,
             ready_file: file("ready"),
             log: file("log"),
             child: None,
@@ -135,6 +146,17 @@ impl Process {
 
     /// Starts it. `crash_at` is the place where it is to end, as `SHOP_CRASH_AT` says it.
     pub(crate) fn start(&mut self, crash_at: Option<&str>) {
+        self.spawn(crash_at.map(|place| ("SHOP_CRASH_AT", place)));
+        self.doomed = crash_at.is_some();
+    }
+
+    /// Starts it to stand still at a place, as `SHOP_STOP_AT` says it.
+    pub(crate) fn start_to_stand_still(&mut self, stop_at: &str) {
+        self.spawn(Some(("SHOP_STOP_AT", stop_at)));
+        self.doomed = false;
+    }
+
+    fn spawn(&mut self, plan: Option<(&str, &str)>) {
         self.look();
         if self.child.is_some() {
             return;
@@ -143,9 +165,8 @@ impl Process {
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let mut command = command(&["up", "--only", self.role.name(), "--ready-file"]);
         command.arg(&self.ready_file).args(&self.arguments);
-        if let Some(place) = crash_at {
-            command.env("SHOP_CRASH_AT", place);
-        }
+        command.envs(self.environment.0.iter().cloned());
+        command.envs(plan);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -153,7 +174,6 @@ impl Process {
             .process_group(self.group)
             .spawn();
         self.child = Some(child.unwrap());
-        self.doomed = crash_at.is_some();
     }
 
     /// Ends it without warning; whether there was something to end.
@@ -207,14 +227,40 @@ impl Process {
 
     /// Lets it stand still for `time`.
     pub(crate) async fn pause(&mut self, time: Duration) -> bool {
+        let hit = self.freeze();
+        if hit {
+            tokio::time::sleep(time).await;
+            self.wake();
+        }
+        hit
+    }
+
+    /// Lets it stand still; whether there was something to stop.
+    pub(crate) fn freeze(&mut self) -> bool {
         self.look();
+        let child = self.child.iter();
+        child.map(|child| signal(child, "STOP")).next().is_some()
+    }
+
+    /// Lets it go on as if nothing had happened.
+    pub(crate) fn wake(&mut self) {
+        if let Some(child) = &self.child {
+            signal(child, "CONT");
+        }
+    }
+
+    /// Whether it stands still.
+    pub(crate) fn is_frozen(&self) -> bool {
         let Some(child) = &self.child else {
             return false;
         };
-        signal(child, "STOP");
-        tokio::time::sleep(time).await;
-        signal(child, "CONT");
-        true
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        status.is_ok_and(|status| status.contains("State:\tT"))
+    }
+
+    /// Its number, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Waits until it is ready.
@@ -226,17 +272,14 @@ impl Process {
         while Instant::now() < deadline {
             self.look();
             if self.child.is_none() {
-                return Err(format!("{} ended before it was ready", self.role.name()));
+                return Err(format!("{} ended before it was ready", self.name));
             }
             if self.ready_file.exists() {
                 return Ok(());
             }
             tokio::time::sleep(POLL).await;
         }
-        Err(format!(
-            "{} is not ready after {READY_MAX:?}",
-            self.role.name()
-        ))
+        Err(format!("{} is not ready after {READY_MAX:?}", self.name))
     }
 
     /// Notices if it has ended by itself.
@@ -253,11 +296,8 @@ impl Process {
     }
 
     fn complain(&mut self, what: &str) {
-        self.complaints.push(format!(
-            "{} {what}\n{}",
-            self.role.name(),
-            self.last_lines()
-        ));
+        self.complaints
+            .push(format!("{} {what}\n{}", self.name, self.last_lines()));
     }
 
     /// The end of what all its lives have logged.

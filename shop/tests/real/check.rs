@@ -1,15 +1,15 @@
 //! What must hold of a store that has settled, beyond what the audit proves.
 
+use std::collections::BTreeSet;
+
 use audit::fold::Told;
 use audit::promises::{self, Receipts};
 use audit::snapshot::Snapshot;
 
-use crate::client::{Answer, What};
-use crate::database::Database;
-use crate::load::{History, Sent};
-use crate::process::Role;
-use crate::rows;
-use crate::world::World;
+use super::backstage::{Backstage, SERVICES};
+use super::client::{Answer, What};
+use super::load::{History, Sent};
+use super::process::Role;
 
 /// What is broken, one line each.
 pub(crate) type Broken = Vec<String>;
@@ -73,20 +73,19 @@ fn false_conflicts(snapshot: &Snapshot, history: &History) -> Broken {
 
 /// Nothing in this traffic may be set aside, the stock agrees with the reservations (S1, S2), and
 /// the files are whole.
-pub(crate) async fn databases(world: &World) -> Result<Broken, sqlx::Error> {
+pub(crate) async fn databases(backstage: &Backstage) -> Result<Broken, sqlx::Error> {
     let mut broken = Broken::new();
-    for role in [Role::Order, Role::Inventory] {
-        let file = world.database(role).await;
-        let mut database = Database::open(&file).await?;
+    for role in SERVICES {
+        let mut database = backstage.database(role).await?;
         let parked: Vec<(String, i64, String, String)> = database
             .rows("SELECT topic, log_offset, reason, detail FROM parked LIMIT 5")
             .await?;
-        let damage = rows::damage(&file).await?;
+        let damage = database.damage().await?;
         let name = role.name();
         broken.extend(parked.iter().map(|row| format!("{name}: parked: {row:?}")));
         broken.extend(damage.iter().map(|line| format!("{name}: damaged: {line}")));
     }
-    let mut inventory = Database::open(&world.database(Role::Inventory).await).await?;
+    let mut inventory = backstage.database(Role::Inventory).await?;
     let stock: Vec<(String, i64, i64, i64, i64, i64)> = inventory
         .rows(
             "SELECT product_id, on_hand, reserved,
@@ -115,4 +114,14 @@ pub(crate) async fn databases(world: &World) -> Result<Broken, sqlx::Error> {
         }
     }
     Ok(broken)
+}
+
+/// F7: what a restart of a settled store has changed.
+pub(crate) fn changed(before: &[String], after: &[String]) -> Broken {
+    let (before, after) = (BTreeSet::from_iter(before), BTreeSet::from_iter(after));
+    let gone = before.difference(&after);
+    let new = after.difference(&before);
+    gone.map(|line| format!("F7: a restart removed {line}"))
+        .chain(new.map(|line| format!("F7: a restart added {line}")))
+        .collect()
 }

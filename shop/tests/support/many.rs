@@ -1,0 +1,66 @@
+//! Many orders, as fast as a store takes them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use contracts::proto::inventory_service_client::InventoryServiceClient;
+use contracts::proto::order_service_client::OrderServiceClient;
+use contracts::proto::{Order, OrderLine, PlaceOrderRequest, ReceiveStockRequest};
+use tonic::transport::Channel;
+
+/// Callers that place them.
+pub(crate) const CALLERS: usize = 64;
+/// Products that the orders spread over.
+pub(crate) const PRODUCTS: usize = 20;
+
+/// The order with this name and number.
+pub(crate) fn request(name: &str, n: usize) -> PlaceOrderRequest {
+    let line = OrderLine {
+        product_id: format!("PRODUCT_{:03}", n % PRODUCTS),
+        quantity: 1,
+        unit_price_minor: 100,
+    };
+    let order = Order {
+        order_id: format!("{name}_{n:06}"),
+        customer_id: "CUSTOMER".to_owned(),
+        currency: "GBP".to_owned(),
+        lines: vec![line],
+        ..Order::default()
+    };
+    PlaceOrderRequest {
+        order: Some(order),
+        ..PlaceOrderRequest::default()
+    }
+}
+
+/// Receives more of every product than all orders can take.
+pub(crate) async fn receive_all(channel: Channel) {
+    let mut inventory = InventoryServiceClient::new(channel);
+    for n in 0..PRODUCTS {
+        let request = ReceiveStockRequest {
+            receipt_id: format!("RECEIPT_{n:03}"),
+            product_id: format!("PRODUCT_{n:03}"),
+            quantity: 1_000_000,
+        };
+        inventory.receive_stock(request).await.unwrap();
+    }
+}
+
+/// Places `count` orders from many callers; returns when each is acknowledged.
+pub(crate) async fn place_all(channel: Channel, count: usize) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let (next, mut orders) = (Arc::clone(&next), OrderServiceClient::new(channel.clone()));
+        callers.spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= count {
+                    return;
+                }
+                orders.place_order(request("MANY", n)).await.unwrap();
+            }
+        });
+    }
+    callers.join_all().await;
+}
