@@ -14,7 +14,7 @@ mod support;
 mod topics;
 
 use place::{Place, variable};
-use support::{Elsewhere, Up, free_address, get, wait_for};
+use support::{Elsewhere, Up, free_address, try_get, wait_for};
 
 /// The start fails with one line that has all of `words`, and no password in it.
 fn is_told(elsewhere: &Elsewhere, arguments: &[&str], words: &[&str]) {
@@ -75,9 +75,7 @@ fn a_log_that_is_not_there_is_waited_for_and_named() {
     let elsewhere = Elsewhere(vec![("SHOP_LOG", log.clone())]);
     let waiting = Up::spawn_beside(&elsewhere, &["--fresh", "--listen-http", &http]);
     let reason = wait_for("the store says why it is not ready", || {
-        let answer = std::net::TcpStream::connect(&http)
-            .ok()
-            .map(|_| get(&http, "/readyz"))?;
+        let answer = try_get(&http, "/readyz").ok()?;
         answer.contains(&log).then_some(answer)
     });
     assert!(reason.contains("503"), "{reason}");

@@ -77,8 +77,9 @@ pub trait Lease: Send + Sync + 'static {
 /// A name for this process among the instances of a service, `HOST:PID`.
 #[must_use]
 pub fn instance_name() -> String {
-    let host = whoami::hostname().unwrap_or_else(|_| "localhost".to_owned());
-    format!("{host}:{}", std::process::id())
+    // Without a name the process id alone has to do.
+    let host = hostname::get().unwrap_or_default();
+    format!("{}:{}", host.display(), std::process::id())
 }
 
 /// A failed call on the lease.

@@ -15,15 +15,21 @@ pub struct Args {
     asking: Asking,
 }
 
-/// Lists the shards of every service.
+/// Lists the shards of every service; of one that does not answer, why not.
 pub(super) async fn shards(args: &Args) -> Result<(), Failure> {
     let asking = &args.asking;
-    let mut lister = Lister::new(stdout(), asking.output);
+    let mut found = Vec::new();
     let asked = asking.each(async |service, mut client| {
         let request = asking.request(ListShardsRequest {});
         let answer = client.list_shards(request).await?.into_inner();
-        lister.page_of(service.name(), &answer.shards)?;
+        found.extend(answer.shards.into_iter().map(|shard| (service, shard)));
         Ok(())
     });
-    asked.await
+    let asked = asked.await;
+    let rows: Vec<_> = found
+        .iter()
+        .map(|(service, shard)| (service.name(), shard))
+        .collect();
+    Lister::new(stdout(), asking.output).page_of_several(&rows)?;
+    asked
 }

@@ -54,22 +54,33 @@ impl<W: Write> Lister<W> {
         }
     }
 
-    /// Prints one page of a service's items, with the service in front. A first page without items
-    /// still prints the headings of a table.
+    /// Prints one page of a service's items, the service in front. A first page without items still
+    /// prints the headings of a table.
     ///
     /// # Errors
     /// When `out` cannot be written.
     pub fn page_of<T: Item>(&mut self, service: &str, items: &[T]) -> io::Result<()> {
+        let items: Vec<(&str, &T)> = items.iter().map(|item| (service, item)).collect();
+        self.page_of_several(&items)
+    }
+
+    /// As [`Lister::page_of`], with items of several services.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn page_of_several<T: Item>(&mut self, items: &[(&str, &T)]) -> io::Result<()> {
         match self.format {
             Format::Table => {
                 let columns: Vec<&str> = ["SERVICE"].iter().chain(T::COLUMNS).copied().collect();
-                let row = |item: &T| [vec![service.to_owned()], item.cells()].concat();
+                let row = |(service, item): &(&str, &T)| {
+                    [vec![(*service).to_owned()], item.cells()].concat()
+                };
                 let rows: Vec<_> = items.iter().map(row).collect();
                 self.table.page(&mut self.out, &columns, &rows)?;
             }
             Format::Json => {
-                for item in items {
-                    writeln!(self.out, "{}", json::line_of(service, item))?;
+                for (service, item) in items {
+                    writeln!(self.out, "{}", json::line_of(service, *item))?;
                 }
             }
         }

@@ -405,10 +405,15 @@ pub(crate) fn order_or_reject(order_id: &str, lines: &[(&str, i32)]) -> Value {
     clippy::disallowed_methods,
     reason = "a test is a client; nothing on a fresh machine speaks HTTP"
 )]
-pub(crate) fn get(address: &str, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+pub(crate) fn try_get(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// As [`try_get`], of a server that is there.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    try_get(address, path).unwrap()
 }
