@@ -18,7 +18,7 @@ mod support;
 #[path = "../../tests/common/topics.rs"]
 mod topics;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use place::Place;
 use support::{Up, inventory, wait_for, without_inventory};
@@ -26,10 +26,6 @@ use tonic::transport::Endpoint;
 
 /// How much the memory of a service may grow, in MiB.
 const GROWTH_MIB_MAX: u64 = 50;
-/// How often memory and stock are looked at.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long nothing may change before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 #[ignore = "a measurement: run it alone, in release, with --nocapture"]
@@ -76,7 +72,7 @@ fn worked_off_at(place: &Place) {
 
     let started = Instant::now();
     let again = inventory(folder, &address, &store);
-    worked_off(&store, orders);
+    many::reserved(&store, orders);
     let took = started.elapsed();
     let after = memory_mib(&again, "VmHWM");
     println!(
@@ -89,32 +85,6 @@ fn worked_off_at(place: &Place) {
     );
     assert_eq!(again.stop(), 0);
     assert_eq!(store.stop(), 0);
-}
-
-/// Waits until every order is reserved, for as long as it goes on.
-fn worked_off(store: &Up, orders: usize) {
-    let (mut last, mut changed) = (0, Instant::now());
-    while last < orders {
-        std::thread::sleep(LOOK);
-        let now = reserved(store);
-        if now != last {
-            (last, changed) = (now, Instant::now());
-        }
-        assert!(
-            changed.elapsed() < PATIENCE,
-            "{last} of {orders} are reserved"
-        );
-    }
-}
-
-/// Units reserved, over all products; none while Inventory does not answer.
-fn reserved(store: &Up) -> usize {
-    let outcome = store.shop(&["stock", "--output", "json"]);
-    let levels = outcome.json();
-    let units = levels
-        .iter()
-        .map(|level| level["reserved"].as_u64().unwrap());
-    usize::try_from(units.sum::<u64>()).unwrap()
 }
 
 /// What the kernel says of a process's memory, in MiB.

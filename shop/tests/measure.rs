@@ -60,16 +60,6 @@ async fn latencies(channel: Channel) -> Vec<f64> {
     times
 }
 
-/// Units reserved, over all products.
-fn reserved(up: &Up) -> i64 {
-    let outcome = up.shop(&["stock", "--output", "json"]);
-    let levels = outcome.json();
-    levels
-        .iter()
-        .map(|level| level["reserved"].as_i64().unwrap())
-        .sum()
-}
-
 /// A way to the gateway, which has accepted the stock.
 fn stocked(up: &Up) -> (tokio::runtime::Runtime, Channel) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -114,9 +104,7 @@ fn an_audit_of_many_orders_keeps_to_its_memory() {
     let started = Instant::now();
     runtime.block_on(place_all(channel, orders));
     println!("{orders} orders accepted in {:?}", started.elapsed());
-    wait_for("every order is reserved", || {
-        (usize::try_from(reserved(&up)).unwrap() == orders).then_some(())
-    });
+    many::reserved(&up, orders);
     println!("and reserved after {:?}", started.elapsed());
     for (items_max, mib_max) in [("100000", 150), ("1500000", 500)] {
         let started = Instant::now();
@@ -159,10 +147,7 @@ fn figures() {
     let started = Instant::now();
     runtime.block_on(place_all(channel, MANY));
     let accepted = started.elapsed();
-    let all = i64::try_from(SINGLE + MANY).unwrap();
-    wait_for("every order is reserved", || {
-        (reserved(&up) == all).then_some(())
-    });
+    many::reserved(&up, SINGLE + MANY);
     let done = started.elapsed();
     let rate = |time: Duration| MANY as f64 / time.as_secs_f64();
     println!(

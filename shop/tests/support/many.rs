@@ -1,17 +1,27 @@
 //! Many orders, as fast as a store takes them.
 
+#![allow(dead_code, reason = "each test file uses its part of this")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order_service_client::OrderServiceClient;
 use contracts::proto::{Order, OrderLine, PlaceOrderRequest, ReceiveStockRequest};
 use tonic::transport::Channel;
 
+use crate::support::Up;
+
 /// Callers that place them.
 pub(crate) const CALLERS: usize = 64;
 /// Products that the orders spread over.
 pub(crate) const PRODUCTS: usize = 20;
+
+/// How often the stock is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long nothing may change before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The order with this name and number.
 pub(crate) fn request(name: &str, n: usize) -> PlaceOrderRequest {
@@ -63,4 +73,30 @@ pub(crate) async fn place_all(channel: Channel, count: usize) {
         });
     }
     callers.join_all().await;
+}
+
+/// Waits until every order is reserved, for as long as it goes on.
+pub(crate) fn reserved(store: &Up, orders: usize) {
+    let (mut last, mut changed) = (0, Instant::now());
+    while last < orders {
+        std::thread::sleep(LOOK);
+        let now = units_reserved(store);
+        if now != last {
+            (last, changed) = (now, Instant::now());
+        }
+        assert!(
+            changed.elapsed() < PATIENCE,
+            "{last} of {orders} are reserved"
+        );
+    }
+}
+
+/// Units reserved, over all products; none while Inventory does not answer.
+pub(crate) fn units_reserved(store: &Up) -> usize {
+    let outcome = store.shop(&["stock", "--output", "json"]);
+    let levels = outcome.json();
+    let units = levels
+        .iter()
+        .map(|level| level["reserved"].as_u64().unwrap());
+    usize::try_from(units.sum::<u64>()).unwrap()
 }
