@@ -1,11 +1,12 @@
-//! What a service offers to the people who run it, over gRPC: parked messages, conflicts, and how
-//! far its shards have come.
+//! What a service offers to the people who run it, over gRPC: parked messages, conflicts, who owns
+//! its shards and how far they have come.
 //!
 //! | room | what is there |
 //! |---|---|
 //! | [`Desk`] | the gRPC service over the store's port for operators |
 //! | `request` | what requests may hold; pages and their tokens |
 //! | `asking` | an action from its submission to its outcome |
+//! | `shards` | owners, cursors and lag put together |
 //! | `decode` | a parked record as far as it can be read |
 //! | `convert` | rows as messages |
 //!
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use contracts::proto::operations_service_server::OperationsServiceServer;
 use messaging::clock::Clock;
 use messaging::ids::Ids;
+use messaging::lease::Lease;
+use messaging::log::Log;
 use messaging::registry::SchemaRegistry;
 use messaging::runtime::{Feed, Ports};
 use messaging::store::Operations;
@@ -26,6 +29,7 @@ mod decode;
 mod limits;
 mod request;
 mod service;
+mod shards;
 
 pub use contracts::proto::operations_service_server::SERVICE_NAME;
 
@@ -34,6 +38,8 @@ pub use contracts::proto::operations_service_server::SERVICE_NAME;
 pub struct Desk {
     source: &'static str,
     store: Arc<dyn Operations>,
+    log: Arc<dyn Log>,
+    lease: Arc<dyn Lease>,
     registry: Arc<dyn SchemaRegistry>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
@@ -53,6 +59,8 @@ impl Desk {
         Self {
             source,
             store,
+            log: Arc::clone(&ports.log),
+            lease: Arc::clone(&ports.lease),
             registry: Arc::clone(&ports.registry),
             clock: Arc::clone(&ports.clock),
             ids: Arc::clone(&ports.ids),

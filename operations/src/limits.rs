@@ -15,3 +15,7 @@ pub(crate) const OUTCOMES_LISTED_MAX: usize = 20;
 pub(crate) const OUTCOME_POLL: Duration = Duration::from_millis(250);
 /// How long before the call's deadline the wait for an outcome ends, to say what is left open.
 pub(crate) const ANSWER_BEFORE: Duration = Duration::from_millis(100);
+/// Shards whose lag is asked for at one time.
+pub(crate) const SHARDS_ASKED_AT_ONCE: usize = 16;
+/// How long the log may take to tell where a partition ends: who owns it is worth an answer without.
+pub(crate) const LAG_WAIT_MAX: Duration = Duration::from_secs(2);

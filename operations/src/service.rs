@@ -186,6 +186,16 @@ impl OperationsService for Desk {
             shards: shards.into_iter().map(convert::checkpoint).collect(),
         }))
     }
+
+    async fn list_shards(
+        &self,
+        _: Request<proto::ListShardsRequest>,
+    ) -> Answer<proto::ListShardsResponse> {
+        Ok(Response::new(proto::ListShardsResponse {
+            source: self.source.to_owned(),
+            shards: self.shards().await?,
+        }))
+    }
 }
 
 impl Desk {

@@ -15,9 +15,10 @@ use contracts::proto;
 use contracts::proto::operations_service_server::OperationsService;
 use messaging::clock::{Clock, SystemClock, Timestamp};
 use messaging::ids::SystemIds;
+use messaging::lease::Lease;
 use messaging::lease::memory::MemoryLease;
-use messaging::log::Record;
 use messaging::log::memory::MemoryLog;
+use messaging::log::{Log, Record};
 use messaging::registry::memory::MemoryRegistry;
 use messaging::runtime::{Feed, Ports};
 use messaging::shard::{Epoch, ShardId};
@@ -25,8 +26,8 @@ use messaging::spawner::TokioSpawner;
 use messaging::store::contract::counter::{Counter, CounterTables};
 use messaging::store::memory::MemoryStore;
 use messaging::store::{
-    Action, ActionDone, AggregateKey, Effects, Outcome, OutcomeKind, ParkReason, Parked, Store,
-    Turn,
+    Action, ActionDone, AggregateKey, CursorMove, Effects, OutboxBatch, Outcome, OutcomeKind,
+    ParkReason, Parked, RecordHash, Store, Turn,
 };
 use operations::Desk;
 use tonic::{Code, Request, Status};
@@ -36,6 +37,8 @@ const TOPIC: &str = "toy.commands";
 
 struct World {
     store: Arc<MemoryStore<CounterTables>>,
+    log: Arc<MemoryLog>,
+    lease: Arc<MemoryLease>,
     desk: Desk,
 }
 
@@ -43,10 +46,12 @@ impl World {
     async fn new() -> Self {
         let store = Arc::new(MemoryStore::new(CounterTables));
         let clock = Arc::new(SystemClock);
+        let log = Arc::new(MemoryLog::new(clock.clone()));
+        let lease = Arc::new(MemoryLease::new(clock.clone(), Duration::from_secs(10)));
         let ports = Ports {
-            log: Arc::new(MemoryLog::new(clock.clone())),
+            log: log.clone(),
             registry: Arc::new(MemoryRegistry::new()),
-            lease: Arc::new(MemoryLease::new(clock.clone(), Duration::from_secs(10))),
+            lease: lease.clone(),
             clock,
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
@@ -55,7 +60,12 @@ impl World {
         Store::<Counter>::claim(&*store, SHARD, Epoch(1))
             .await
             .unwrap();
-        Self { store, desk }
+        Self {
+            store,
+            log,
+            lease,
+            desk,
+        }
     }
 
     async fn commit(&self, effects: Effects) {
@@ -362,4 +372,80 @@ async fn the_checkpoint_names_its_service() {
     let none = Request::new(proto::ListConflictsRequest::default());
     let conflicts = world.desk.list_conflicts(none).await.unwrap().into_inner();
     assert!(conflicts.conflicts.is_empty());
+}
+
+#[tokio::test]
+async fn shards_are_told_with_owner_lag_and_outbox() {
+    let world = World::new().await;
+    let list = async || {
+        let answer = world
+            .desk
+            .list_shards(Request::new(proto::ListShardsRequest {}));
+        answer.await.unwrap().into_inner().shards
+    };
+    let free = list().await;
+    assert_eq!((free[0].shard, free[0].owner.as_str()), (SHARD.0, ""));
+    world.lease.acquire(3).await.unwrap();
+    world.log.create_topic(TOPIC, 3).await.unwrap();
+    let record = parked(0, "order", "a").record;
+    let records = vec![record.clone(), record.clone(), record.clone()];
+    world
+        .log
+        .append(TOPIC, SHARD.0, records.clone())
+        .await
+        .unwrap();
+    world
+        .commit(Effects {
+            outbox: vec![OutboxBatch {
+                topic: "toy.events".to_owned(),
+                partition: SHARD.0,
+                records,
+            }],
+            cursors: vec![CursorMove {
+                topic: TOPIC.to_owned(),
+                from: 0,
+                to: 1,
+                last_hash: RecordHash([0; 16]),
+            }],
+            ..Effects::default()
+        })
+        .await;
+    let shards = list().await;
+    let [shard] = &shards[..] else {
+        panic!("one shard was ever claimed: {shards:?}")
+    };
+    assert!(!shard.owner.is_empty());
+    assert_eq!((shard.epoch, shard.outbox_rows), (1, 1));
+    assert!(shard.outbox_age.is_some());
+    let [input] = &shard.inputs[..] else {
+        panic!("one topic was read: {shard:?}")
+    };
+    assert_eq!(
+        (input.next_offset, input.high_watermark, input.lag),
+        (1, Some(3), Some(2))
+    );
+}
+
+#[tokio::test]
+async fn shards_are_told_while_the_log_is_away() {
+    let world = World::new().await;
+    world
+        .commit(Effects {
+            cursors: vec![CursorMove {
+                topic: "no.such.topic".to_owned(),
+                from: 0,
+                to: 1,
+                last_hash: RecordHash([0; 16]),
+            }],
+            ..Effects::default()
+        })
+        .await;
+    let answer = world
+        .desk
+        .list_shards(Request::new(proto::ListShardsRequest {}));
+    let shards = answer.await.unwrap().into_inner().shards;
+    assert_eq!(
+        (shards[0].inputs[0].next_offset, shards[0].inputs[0].lag),
+        (1, None)
+    );
 }

@@ -57,6 +57,30 @@ fn reasons(listed: &Outcome) -> Vec<String> {
     listed.json().iter().map(reason).collect()
 }
 
+#[test]
+fn shards_are_listed_with_their_owner_and_their_lag() {
+    let (store, _) = poisoned();
+    let listed = store.shop(&["shards", "--output", "json"]);
+    assert_eq!(listed.status, 0, "{listed:?}");
+    let shards = listed.json();
+    let of = |service: &str| {
+        shards
+            .iter()
+            .filter(|shard| shard["service"] == service)
+            .count()
+    };
+    assert_eq!((of("order"), of("inventory")), (4, 4));
+    let me = store.ready["pid"].to_string();
+    for shard in &shards {
+        assert!(shard["owner"].as_str().unwrap().ends_with(&me), "{shard}");
+        assert_eq!(shard["epoch"], 1, "{shard}");
+    }
+    let parked = shards.iter().map(|shard| shard["parked"].as_i64().unwrap());
+    assert_eq!(parked.sum::<i64>(), 2);
+    let table = store.shop(&["shards", "--service", "order"]).out;
+    assert!(table.starts_with("SERVICE  SHARD  OWNER"), "{table}");
+}
+
 fn refused(store: &Up, arguments: &[&str], words: &str) {
     let outcome = store.shop(arguments);
     assert_eq!(outcome.status, 1, "{arguments:?}: {outcome:?}");

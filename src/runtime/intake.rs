@@ -284,14 +284,14 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         let age = batch.records.first().map_or(Duration::ZERO, |first| {
             self.service.ports.clock.now().since(first.record.timestamp)
         });
-        let labels = [
-            ("topic", self.input.topic.to_owned()),
-            ("shard", self.shard.to_string()),
-        ];
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("consumer_lag_records", &labels)
-            .set((batch.high_watermark - next).max(0) as f64);
-        metrics::gauge!("consumer_lag_seconds", &labels).set(age.as_secs_f64());
+        let records = (batch.high_watermark - next).max(0);
+        set_lag(
+            self.service.context.source(),
+            self.shard,
+            self.input.topic,
+            records,
+            age,
+        );
         if age > TOPIC_RETENTION / 2 {
             tracing::warn!(
                 topic = self.input.topic,
@@ -301,6 +301,24 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
             );
         }
     }
+}
+
+/// Sets a shard's lag in one topic: zero once another process has the shard.
+pub(crate) fn set_lag(
+    source: &'static str,
+    shard: ShardId,
+    topic: &'static str,
+    records: i64,
+    age: Duration,
+) {
+    let labels = [
+        ("source", source.to_owned()),
+        ("topic", topic.to_owned()),
+        ("shard", shard.to_string()),
+    ];
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    metrics::gauge!("consumer_lag_records", &labels).set(records as f64);
+    metrics::gauge!("consumer_lag_seconds", &labels).set(age.as_secs_f64());
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::Failure;
 use crate::{demo, tail, up};
 
+mod asking;
 mod audit;
 mod change;
 mod explain;
@@ -12,6 +13,7 @@ mod orders;
 mod parked;
 mod place;
 mod probe;
+mod shards;
 pub(crate) mod status;
 mod stock;
 
@@ -61,6 +63,8 @@ pub enum Command {
     Audit(audit::Args),
     /// Tell an order's way through the services, and what it waits for.
     Explain(explain::Args),
+    /// Show who owns each shard, its epoch, how far it has read, its lag and its outbox.
+    Shards(shards::Args),
     /// List, show, replay or discard messages that the services have set aside.
     #[command(subcommand)]
     Parked(parked::ParkedCommand),
@@ -101,6 +105,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Tail(args) => tail::run(&args).await,
         Command::Audit(args) => audit::audit(&args).await,
         Command::Explain(args) => explain::explain(&args).await,
+        Command::Shards(args) => shards::shards(&args).await,
         Command::Parked(command) => parked::run(&command).await,
         Command::Probe(args) => probe::probe(&args).await,
         Command::Demo(args) => demo::run(args).await,

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use contracts::limits::PAGE_SIZE_MAX;
-use contracts::proto::operations_service_client::OperationsServiceClient;
 use contracts::proto::{
     DiscardParkedRequest, GetParkedRequest, ListActionsRequest, ListConflictsRequest,
     ListParkedRequest, ReplayParkedRequest,
 };
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
+use super::asking::{Asking, Client};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Lister, json, parked_sheet};
-use crate::services::{Service, ServicesArgs};
+use crate::services::Service;
 
 mod place;
 
@@ -39,30 +38,6 @@ pub enum ParkedCommand {
     Actions(TrailArgs),
     /// List conflicts: messages that repeated an id with other content, and changed nothing.
     Conflicts(ConflictsArgs),
-}
-
-/// What all of them take.
-#[derive(clap::Args, Debug)]
-pub(super) struct Asking {
-    /// Only this service [default: both].
-    #[arg(long, value_name = "SERVICE", value_enum)]
-    service: Option<Service>,
-
-    #[command(flatten)]
-    services: ServicesArgs,
-
-    /// Tables for people, or JSON for programs: one object per line.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
-    output: Format,
-
-    /// How long a call may take, in seconds.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 10,
-        value_parser = clap::value_parser!(u64).range(1..=30)
-    )]
-    timeout: u64,
 }
 
 /// The flags of `shop parked list`.
@@ -192,49 +167,7 @@ pub(super) async fn run(command: &ParkedCommand) -> Result<(), Failure> {
     }
 }
 
-type Client = OperationsServiceClient<Channel>;
-
 impl Asking {
-    /// The services to ask.
-    fn asked(&self) -> Vec<Service> {
-        match self.service {
-            Some(one) => vec![one],
-            None => Service::ALL.to_vec(),
-        }
-    }
-
-    async fn connect(&self, service: Service) -> Result<Client, Failure> {
-        let channel = self.services.connect(service).await?;
-        Ok(OperationsServiceClient::new(channel))
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(Duration::from_secs(self.timeout));
-        request
-    }
-
-    /// Asks every service in turn. One that cannot be reached does not keep the other from
-    /// answering: its failure comes last.
-    async fn each(
-        &self,
-        mut ask: impl AsyncFnMut(Service, Client) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut failed = Ok(());
-        for service in self.asked() {
-            let answered = match self.connect(service).await {
-                Ok(client) => ask(service, client).await,
-                Err(failure) => Err(failure),
-            };
-            match answered {
-                Err(failure) if failure.exit != Exit::Unreachable => return Err(failure),
-                Err(failure) => failed = failed.and(Err(failure)),
-                Ok(()) => {}
-            }
-        }
-        failed
-    }
-
     /// Asks every service for something that is parked; where it is not, that is no failure unless
     /// it is so everywhere.
     async fn where_parked(

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use contracts::proto::{
     Action, ConflictingMessage, DiscardParkedResponse, GetParkedResponse, ParkedMessage,
-    ParkedOutcome, Place, ReplayParkedResponse,
+    ParkedOutcome, Place, ReplayParkedResponse, Shard,
 };
 
 use super::Item;
@@ -141,6 +141,37 @@ impl Item for ConflictingMessage {
     }
 }
 
+impl Item for Shard {
+    const MESSAGE: &'static str = "shop.v1.Shard";
+    const COLUMNS: &'static [&'static str] = &[
+        "SHARD", "OWNER", "EPOCH", "READ TO", "LAG", "OUTBOX", "OLDEST", "PARKED",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let owner = match self.owner.as_str() {
+            "" => "nobody",
+            owner => owner,
+        };
+        let read_to = self.inputs.iter();
+        let read_to = read_to.map(|input| format!("{}@{}", input.topic, input.next_offset));
+        // Unknown in one topic is unknown altogether.
+        let lag: Option<i64> = self.inputs.iter().map(|input| input.lag).sum();
+        let oldest = self.outbox_age.as_ref();
+        vec![
+            self.shard.to_string(),
+            owner.to_owned(),
+            self.epoch.to_string(),
+            read_to.collect::<Vec<_>>().join(" "),
+            lag.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
+            self.outbox_rows.to_string(),
+            oldest
+                .map(|age| format!("{}s", age.seconds))
+                .unwrap_or_default(),
+            self.parked.to_string(),
+        ]
+    }
+}
+
 impl Item for GetParkedResponse {
     const MESSAGE: &'static str = "shop.v1.GetParkedResponse";
     const COLUMNS: &'static [&'static str] = ParkedMessage::COLUMNS;
@@ -196,7 +227,26 @@ pub fn parked_sheet(
 
 #[cfg(test)]
 mod tests {
+    use contracts::proto::ShardInput;
+
     use super::*;
+
+    #[test]
+    fn a_shard_that_nobody_owns_behind_a_log_that_is_away() {
+        let input = |topic: &str, lag| ShardInput {
+            topic: topic.to_owned(),
+            next_offset: 7,
+            high_watermark: None,
+            lag,
+        };
+        let mut shard = Shard {
+            inputs: vec![input("a", Some(2)), input("b", Some(3))],
+            ..Shard::default()
+        };
+        assert_eq!(shard.cells()[1..5], ["nobody", "0", "a@7 b@7", "5"]);
+        shard.inputs[1].lag = None;
+        assert_eq!(shard.cells()[4], "unknown");
+    }
 
     #[test]
     fn what_came_of_an_action_is_short() {

@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const LOOK_AT_LOG: Duration = Duration::from_millis(250);
 
 type Shard = (Role, i32);
+/// The longest wait of each service, with the shard.
+pub(crate) type Longest = BTreeMap<Role, (Duration, i32)>;
 
 /// What was seen so far.
 #[derive(Default)]
@@ -35,7 +37,7 @@ struct Seen {
     /// Since when a shard has had work and has made no progress.
     waiting: BTreeMap<Shard, Instant>,
     /// The longest wait of each service that was under way during each event.
-    longest: Vec<(String, BTreeMap<Role, (Duration, i32)>)>,
+    longest: Vec<(String, Longest)>,
 }
 
 impl Progress {
@@ -107,7 +109,7 @@ impl Progress {
     }
 
     /// The longest wait of each service during each event, with the shard.
-    pub(crate) fn longest(&self) -> Vec<(String, BTreeMap<Role, (Duration, i32)>)> {
+    pub(crate) fn longest(&self) -> Vec<(String, Longest)> {
         lock(&self.seen).longest.clone()
     }
 }

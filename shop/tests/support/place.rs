@@ -39,7 +39,7 @@ impl Place {
         let mut place = Self::here();
         for service in ["SHOP_STORE_ORDER", "SHOP_STORE_INVENTORY"] {
             let schema = format!("test_{}", SystemIds.fresh().simple());
-            execute(format!("CREATE SCHEMA {schema}"));
+            execute(&url, format!("CREATE SCHEMA {schema}"));
             let mark = if url.contains('?') { '&' } else { '?' };
             let store = format!("{url}{mark}options[search_path]={schema}");
             place.elsewhere.0.push((service, store));
@@ -71,6 +71,12 @@ impl Place {
         place
     }
 
+    /// Changes the database that a variable names.
+    pub(crate) fn execute(&self, service: &str, statement: &str) {
+        let store = self.elsewhere.get(service).unwrap();
+        execute(store, statement.to_owned());
+    }
+
     /// Starts `shop up` and waits until it is ready.
     pub(crate) fn start(&self, arguments: &[&str]) -> Up {
         Up::spawn_beside(&self.elsewhere, arguments).ready()
@@ -80,7 +86,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         for schema in &self.schemas {
-            execute(format!("DROP SCHEMA {schema} CASCADE"));
+            let url = variable("MESSAGING_TEST_POSTGRES");
+            execute(&url, format!("DROP SCHEMA {schema} CASCADE"));
         }
     }
 }
@@ -90,9 +97,9 @@ pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: see tests/"))
 }
 
-fn execute(statement: String) {
+fn execute(url: &str, statement: String) {
     in_runtime(async {
-        let options: PgConnectOptions = variable("MESSAGING_TEST_POSTGRES").parse().unwrap();
+        let options: PgConnectOptions = url.parse().unwrap();
         let mut connection: PgConnection = options.connect().await.unwrap();
         connection.execute(AssertSqlSafe(statement)).await.unwrap();
     });

@@ -3,13 +3,17 @@
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::limits::ACTION_POLL;
+use crate::runtime::intake::set_lag;
+use crate::runtime::service::Service;
 use crate::runtime::shard::Shard;
+use crate::shard::ShardId;
 use crate::store::{ParkedLevel, Store};
 
 type Poll = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -99,21 +103,23 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let ParkedLevel { count, oldest } = self.desk.level;
         let now = self.service.ports.clock.now();
         let age = oldest.map(|oldest| now.since(oldest)).unwrap_or_default();
-        self.set_gauges(count, age.as_secs_f64());
+        let source = self.service.context.source();
+        set_parked(source, self.grant.shard, count, age);
     }
+}
 
-    /// Another owner tells from now on.
-    pub(super) fn clear_gauges(&self) {
-        self.set_gauges(0, 0.0);
+/// Another owner tells of the shard from now on.
+pub(super) fn clear_gauges<C: Context, S>(service: &Service<C, S>, shard: ShardId) {
+    let source = service.context.source();
+    set_parked(source, shard, 0, Duration::ZERO);
+    for input in service.context.inputs() {
+        set_lag(source, shard, input.topic, 0, Duration::ZERO);
     }
+}
 
-    fn set_gauges(&self, count: i64, age_s: f64) {
-        let labels = [
-            ("source", self.service.context.source().to_owned()),
-            ("shard", self.grant.shard.to_string()),
-        ];
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("parked_messages", &labels).set(count as f64);
-        metrics::gauge!("parked_oldest_age_seconds", &labels).set(age_s);
-    }
+fn set_parked(source: &'static str, shard: ShardId, count: i64, age: Duration) {
+    let labels = [("source", source.to_owned()), ("shard", shard.to_string())];
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    metrics::gauge!("parked_messages", &labels).set(count as f64);
+    metrics::gauge!("parked_oldest_age_seconds", &labels).set(age.as_secs_f64());
 }

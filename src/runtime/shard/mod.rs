@@ -137,8 +137,8 @@ pub(crate) async fn run<C: Context, S: Store<C>>(
     }
     // Only now: a task still at work could report again.
     let (service, id) = (Arc::clone(&shard.service), shard.grant.shard);
-    shard.clear_gauges();
     shard.intake.stop().await;
+    desk::clear_gauges(&service, id);
     service.forget_health(id);
     end
 }
