@@ -13,6 +13,10 @@ use crate::world::Name;
 
 /// Between two events, with everybody at work.
 const QUIET: Duration = Duration::from_secs(8);
+/// Shards that were given up because a turn was refused: somebody else had them.
+const FENCED: &str = "shards_fenced_total";
+/// Turns that were not committed, for whatever reason.
+const FAILED: &str = "turn_failures_total";
 /// Turns after which an instance stands still inside of one.
 const VISIT: usize = 10;
 /// How long it may take to come to that.
@@ -69,12 +73,19 @@ async fn come_and_go(stage: &Stage) -> Result<(), String> {
     sleep(QUIET).await;
 
     stage.event("SIGSTOP of one for three lease times");
-    let before = fenced(stage, 1).await;
+    let before = counted(stage, 1, FENCED).await;
     for name in both(1) {
         world.process(name).lock().await.freeze();
     }
     sleep(LEASE_TIME * 3).await;
-    wake(stage, 1, before).await;
+    wake(stage, 1).await;
+    let after = counted(stage, 1, FENCED).await;
+    let refused = [after[0] - before[0], after[1] - before[1]];
+    tell(stage, "shards whose stale turns were refused", refused);
+    // One that hears of its loss from its lease first tries nothing.
+    if refused.iter().sum::<f64>() < 1.0 {
+        stage.complain("no stale commit was tried".to_owned());
+    }
 
     stage.event("SIGSTOP of one inside a transaction");
     for name in both(2) {
@@ -86,7 +97,13 @@ async fn come_and_go(stage: &Stage) -> Result<(), String> {
         stands_still(stage, name).await?;
     }
     sleep(STANDSTILL_MAX).await;
-    wake(stage, 2, [0.0; 2]).await;
+    wake(stage, 2).await;
+    let failed = counted(stage, 2, FAILED).await;
+    tell(stage, "turns that came to nothing", failed);
+    if failed.iter().any(|count| *count < 1.0) {
+        stage.complain("what stood still inside a transaction was committed".to_owned());
+    }
+    tell(stage, "shards fenced", counted(stage, 2, FENCED).await);
     stage.expect_progress(STANDSTILL_MAX);
     Ok(())
 }
@@ -106,30 +123,24 @@ async fn stands_still(stage: &Stage, name: Name) -> Result<(), String> {
     Ok(())
 }
 
-/// Turns of both instances that were refused because somebody else had the shard.
-async fn fenced(stage: &Stage, number: usize) -> [f64; 2] {
+/// What both instances with this number have counted.
+async fn counted(stage: &Stage, number: usize, counter: &'static str) -> [f64; 2] {
     let mut counts = [0.0; 2];
     for (count, name) in counts.iter_mut().zip(both(number)) {
-        *count = stage.world.counter(name, "shards_fenced_total").await;
+        *count = stage.world.counter(name, counter).await;
     }
     counts
 }
 
-/// Wakes both instances: what they still try to commit is refused. One that hears of its loss from
-/// its lease first tries nothing, so not each of them has been refused something.
-async fn wake(stage: &Stage, number: usize, before: [f64; 2]) {
+fn tell(stage: &Stage, what: &str, [order, inventory]: [f64; 2]) {
+    stage.tell(format!("{what}: order {order}, inventory {inventory}"));
+}
+
+/// Wakes both instances with this number, and lets them go on as if nothing had happened.
+async fn wake(stage: &Stage, number: usize) {
     stage.event("waking up");
     for name in both(number) {
         stage.world.process(name).lock().await.wake();
     }
     sleep(QUIET).await;
-    let after = fenced(stage, number).await;
-    let refused = [after[0] - before[0], after[1] - before[1]];
-    stage.tell(format!(
-        "shards fenced after waking: order {}, inventory {}",
-        refused[0], refused[1]
-    ));
-    if refused.iter().sum::<f64>() < 1.0 {
-        stage.complain("no stale commit was tried".to_owned());
-    }
 }

@@ -42,7 +42,10 @@ fn orders_per_second() {
     for partitions in [1, 4, 16] {
         for instances in [1, 2, 4] {
             let world = World::of_size(instances, partitions);
-            let row = in_runtime(timeout(MEASUREMENT_MAX, measure(&world, instances, orders)));
+            let row = in_runtime(async {
+                let measuring = measure(&world, instances, orders);
+                timeout(MEASUREMENT_MAX, measuring).await
+            });
             let row = row.expect("a measurement ends in time");
             println!(
                 "{instances:>9} {partitions:>10} {:>11.0} {:>11.0}  {}",

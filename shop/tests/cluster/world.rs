@@ -117,8 +117,8 @@ impl World {
 
     /// Where the clients call.
     pub(crate) fn gateways(&self) -> Vec<String> {
-        let gateway = |number| self.url((Role::Gateway, number));
-        (1..=GATEWAYS).map(gateway).collect()
+        let gateways = self.ports.keys().filter(|name| name.0 == Role::Gateway);
+        gateways.map(|&name| self.url(name)).collect()
     }
 
     fn url(&self, name: Name) -> String {
