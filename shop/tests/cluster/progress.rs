@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use messaging::log::Log;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::real::PARTITIONS;
 use crate::real::backstage::{Backstage, SERVICES};
 use crate::real::database::Database;
 use crate::real::process::Role;
 use crate::real::settle::reads;
-use crate::real::topics::{Ends, Topics};
+use crate::real::topics::Topics;
 
 /// How often the cursors are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -25,7 +27,8 @@ pub(crate) type Longest = BTreeMap<Role, (Duration, i32)>;
 /// What was seen so far.
 #[derive(Default)]
 pub(crate) struct Progress {
-    ends: Mutex<Ends>,
+    /// The next offset of each partition, as far as it is known.
+    ends: Mutex<BTreeMap<(&'static str, i32), i64>>,
     seen: Mutex<Seen>,
 }
 
@@ -51,15 +54,20 @@ impl Progress {
     /// Looks until `stop`.
     pub(crate) async fn watch(&self, backstage: &Backstage, stop: &CancellationToken) {
         let topics = Topics::of(backstage);
-        let log = async {
+        let places = contracts::topics::ALL
+            .into_iter()
+            .flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition)));
+        let topics = &topics;
+        let looks = places.map(|(topic, partition)| async move {
             loop {
-                // A log that does not answer brings no work.
-                if let Ok(ends) = topics.ends().await {
-                    *lock(&self.ends) = ends;
+                // A partition that does not answer brings no work.
+                if let Ok(bounds) = topics.log.bounds(topic, partition).await {
+                    lock(&self.ends).insert((topic, partition), bounds.next);
                 }
                 sleep(LOOK_AT_LOG).await;
             }
-        };
+        });
+        let log = futures::future::join_all(looks);
         let services = SERVICES.map(|role| async move {
             let mut database = None;
             loop {
@@ -87,9 +95,9 @@ impl Progress {
                 moved.push(shard);
             }
         }
-        for partition in 0..crate::real::PARTITIONS {
+        for partition in 0..PARTITIONS {
             let shard = (role, partition);
-            let has_work = ends.iter().any(|&(topic, of, end)| {
+            let has_work = ends.iter().any(|(&(topic, of), &end)| {
                 let cursor = seen.cursors.get(&(shard, topic.to_owned()));
                 of == partition && reads(role, topic) && cursor.copied().unwrap_or(0) < end
             });
