@@ -14,6 +14,14 @@ use crate::ports::{STEPS, uuid};
 use crate::process::{Chance, Doom, Fate};
 use crate::weather::Weather;
 
+/// Steps that most runs never take: of all steps together they would hardly ever be drawn.
+const SELDOM: [&str; 4] = [
+    "lease.leave",
+    "lease.left",
+    "store.parked_of",
+    "store.rehearse",
+];
+
 /// The lease time of every run.
 pub(crate) const LEASE_TIME: Duration = Duration::from_secs(10);
 
@@ -139,10 +147,14 @@ impl Plan {
         let slots = 2 * self.instances + self.gateways;
         for slot in 0..slots {
             if dice.chance(150) {
+                let (left, step) = match dice.chance(500) {
+                    true => (0, dice.of(&SELDOM)),
+                    false => (dice.within(0..=3), dice.of(&STEPS)),
+                };
                 let fate = Fate {
                     doom: Doom::Crash,
-                    left: dice.within(0..=3),
-                    at: Chance::Named(dice.of(&STEPS)),
+                    left,
+                    at: Chance::Named(step),
                 };
                 self.first_fates.push((slot, fate));
             }
