@@ -74,10 +74,9 @@ async fn a_backlog_of_ten_thousand_orders_is_drained_in_batches() {
     assert!(transactions > 0.0 && requests > 0.0, "the counters count");
     store.start_part(Part::Order).await;
     store.start_part(Part::Inventory).await;
-    let database = store.database(Part::Order);
     eventually("every order is reserved", async || {
         let reserved = "SELECT COUNT(*) FROM orders WHERE status = 'RESERVED'";
-        (common::count(&database, reserved).await == ORDERS as i64).then_some(())
+        (store.count(Part::Order, reserved).await == ORDERS as i64).then_some(())
     })
     .await;
     let transactions = counted(&metrics, "store_transactions_total") - transactions;

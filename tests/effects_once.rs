@@ -7,11 +7,14 @@
 )]
 
 mod common;
+#[macro_use]
+#[path = "common/every_place.rs"]
+mod every_place;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{PARTITIONS, Part, Store, count, order};
+use common::{PARTITIONS, Part, Place, Store, order};
 use contracts::order::{PlaceOrder, PlaceOrderLine};
 use contracts::proto;
 use contracts::proto::order::Status;
@@ -26,9 +29,17 @@ use messaging::registry::confluent::ConfluentRegistry;
 const COMMANDS: &str = "order.commands";
 const EVENTS: &str = "order.events";
 
+at_every_place! {
+    one_command_twice_in_the_log_has_one_effect,
+    a_redelivered_batch_has_no_further_effect,
+    a_late_republish_of_an_old_event_changes_nothing,
+    garbage_and_misrouted_records_are_parked_and_the_shard_goes_on,
+    a_command_that_no_decision_accepts_is_parked_with_what_follows_it,
+}
+
 fn log_of(store: &Store) -> KafkaLog {
     KafkaLog::new(kafka::Config {
-        bootstrap: vec![store.address(Part::Log).to_string()],
+        bootstrap: store.brokers().split(',').map(str::to_owned).collect(),
         client_id: "test".to_owned(),
     })
 }
@@ -80,8 +91,8 @@ async fn passed(store: &Store, key: &str, name: &str) {
     store.reaches(&id, Status::Reserved).await;
 }
 
-async fn reserved() -> (Store, KafkaLog) {
-    let store = Store::start().await;
+async fn reserved(place: Place) -> (Store, KafkaLog) {
+    let store = Store::start_at(place).await;
     store.receive("R1", "PRODUCT_001", 10).await;
     store.receive("R2", "MARKER", 1_000).await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
@@ -96,9 +107,8 @@ async fn unchanged(store: &Store) {
     assert_eq!((order.status(), order.version), (Status::Reserved, 2));
 }
 
-#[tokio::test]
-async fn one_command_twice_in_the_log_has_one_effect() {
-    let (store, log) = reserved().await;
+async fn one_command_twice_in_the_log_has_one_effect(place: Place) {
+    let (store, log) = reserved(place).await;
     let commands = records(&log, COMMANDS, "O1").await;
     append(
         &log,
@@ -117,9 +127,8 @@ async fn one_command_twice_in_the_log_has_one_effect() {
     assert_eq!(placed, 2, "OrderPlaced and OrderReserved, once each");
 }
 
-#[tokio::test]
-async fn a_redelivered_batch_has_no_further_effect() {
-    let (store, log) = reserved().await;
+async fn a_redelivered_batch_has_no_further_effect(place: Place) {
+    let (store, log) = reserved(place).await;
     for topic in [EVENTS, "inventory.events"] {
         let batch = records(&log, topic, "O1").await;
         append(&log, topic, "O1", batch).await;
@@ -128,9 +137,8 @@ async fn a_redelivered_batch_has_no_further_effect() {
     unchanged(&store).await;
 }
 
-#[tokio::test]
-async fn a_late_republish_of_an_old_event_changes_nothing() {
-    let (store, log) = reserved().await;
+async fn a_late_republish_of_an_old_event_changes_nothing(place: Place) {
+    let (store, log) = reserved(place).await;
     let request = proto::CancelOrderRequest {
         order_id: "O1".to_owned(),
         ..proto::CancelOrderRequest::default()
@@ -145,15 +153,11 @@ async fn a_late_republish_of_an_old_event_changes_nothing() {
     })
     .await;
     let reservations = "SELECT COUNT(*) FROM reservation WHERE order_id = 'O1'";
-    assert_eq!(
-        count(&store.database(Part::Inventory), reservations).await,
-        1
-    );
+    assert_eq!(store.count(Part::Inventory, reservations).await, 1);
 }
 
-#[tokio::test]
-async fn garbage_and_misrouted_records_are_parked_and_the_shard_goes_on() {
-    let (store, log) = reserved().await;
+async fn garbage_and_misrouted_records_are_parked_and_the_shard_goes_on(place: Place) {
+    let (store, log) = reserved(place).await;
     let bare = |key: Option<&str>| Record {
         key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
         value: Some(Bytes::from_static(b"garbage")),
@@ -179,15 +183,14 @@ async fn garbage_and_misrouted_records_are_parked_and_the_shard_goes_on() {
     append(&log, COMMANDS, "O1", bad).await;
     passed(&store, "O1", "AFTER").await;
     unchanged(&store).await;
-    let database = store.database(Part::Order);
-    assert_eq!(count(&database, "SELECT COUNT(*) FROM parked").await, 4);
+    let parked = "SELECT COUNT(*) FROM parked";
+    assert_eq!(store.count(Part::Order, parked).await, 4);
     let misrouted = "SELECT COUNT(*) FROM parked WHERE reason = 'misrouted'";
-    assert_eq!(count(&database, misrouted).await, 3);
+    assert_eq!(store.count(Part::Order, misrouted).await, 3);
 }
 
-#[tokio::test]
-async fn a_command_that_no_decision_accepts_is_parked_with_what_follows_it() {
-    let (store, log) = reserved().await;
+async fn a_command_that_no_decision_accepts_is_parked_with_what_follows_it(place: Place) {
+    let (store, log) = reserved(place).await;
     let id = neighbour("O1", "POISON");
     let poison = PlaceOrder {
         order_id: id.clone(),
@@ -226,14 +229,13 @@ async fn a_command_that_no_decision_accepts_is_parked_with_what_follows_it() {
         store.order(&id).await.is_none(),
         "what follows a parked message waits behind it"
     );
-    let database = store.database(Part::Order);
     let reasons = "SELECT COUNT(*) FROM parked WHERE reason IN ('failed', 'behind')";
-    assert_eq!(count(&database, reasons).await, 2);
+    assert_eq!(store.count(Part::Order, reasons).await, 2);
 }
 
 #[tokio::test]
 async fn a_database_older_than_its_published_events_refuses_to_start() {
-    let (mut store, _log) = reserved().await;
+    let (mut store, _log) = reserved(Place::default()).await;
     store.stop_part(Part::Order).await;
     let database = store.database(Part::Order);
     let copy = database.with_extension("copy");
@@ -256,7 +258,7 @@ async fn a_database_older_than_its_published_events_refuses_to_start() {
 
 #[tokio::test]
 async fn a_log_that_lost_what_was_read_from_it_stops_the_service() {
-    let (mut store, _log) = reserved().await;
+    let (mut store, _log) = reserved(Place::default()).await;
     store.stop().await;
     std::fs::remove_dir_all(store.dir.path().join("log")).unwrap();
     store.launch(Part::Log);

@@ -7,17 +7,34 @@
 )]
 
 mod common;
+#[macro_use]
+#[path = "common/every_place.rs"]
+mod every_place;
 
 use std::time::Duration;
 
-use common::{Part, Store, order, request};
+use common::{Part, Place, Store, order, request};
 use contracts::proto;
 use contracts::proto::order::{OnShortage, Status};
 use futures::StreamExt;
 use tonic::Code;
 
-async fn seeded() -> Store {
-    let store = Store::start().await;
+at_every_place! {
+    an_order_is_reserved_against_stock_and_its_repetition_changes_nothing,
+    the_same_order_id_with_other_content_leaves_the_first_untouched,
+    cancel_releases_complete_ships_and_each_twice_changes_nothing,
+    backorders_are_served_in_order_and_a_cancelled_waiter_frees_the_one_behind_it,
+    one_short_line_holds_up_nobody_on_the_plentiful_lines,
+    an_order_that_will_not_wait_is_rejected_with_what_was_short,
+    a_cancel_that_comes_before_its_order_wins,
+    orders_are_accepted_while_inventory_is_down_and_reserved_when_it_is_back,
+    orders_are_accepted_while_the_order_service_is_down,
+    everything_is_still_there_after_a_restart_of_the_whole_store,
+    a_watch_shows_rising_versions_and_ends_with_the_order,
+}
+
+async fn seeded(place: Place) -> Store {
+    let store = Store::start_at(place).await;
     store.receive("R1", "PRODUCT_001", 10).await;
     store.receive("R2", "PRODUCT_002", 15).await;
     store
@@ -40,9 +57,8 @@ async fn complete(store: &Store, id: &str) {
     store.orders().complete_order(request).await.unwrap();
 }
 
-#[tokio::test]
-async fn an_order_is_reserved_against_stock_and_its_repetition_changes_nothing() {
-    let store = seeded().await;
+async fn an_order_is_reserved_against_stock_and_its_repetition_changes_nothing(place: Place) {
+    let store = seeded(place).await;
     let placed = order("O1", &[("PRODUCT_001", 3), ("PRODUCT_002", 2)]);
     for _ in 0..3 {
         let request = proto::PlaceOrderRequest {
@@ -70,9 +86,8 @@ async fn an_order_is_reserved_against_stock_and_its_repetition_changes_nothing()
     );
 }
 
-#[tokio::test]
-async fn the_same_order_id_with_other_content_leaves_the_first_untouched() {
-    let store = seeded().await;
+async fn the_same_order_id_with_other_content_leaves_the_first_untouched(place: Place) {
+    let store = seeded(place).await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
     store.reaches("O1", Status::Reserved).await;
     let conflicting = proto::PlaceOrderRequest {
@@ -85,15 +100,11 @@ async fn the_same_order_id_with_other_content_leaves_the_first_untouched() {
     complete(&store, "O1").await;
     store.reaches("O1", Status::Completed).await;
     let conflicts = "SELECT COUNT(*) FROM conflict";
-    assert_eq!(
-        common::count(&store.database(Part::Order), conflicts).await,
-        1
-    );
+    assert_eq!(store.count(Part::Order, conflicts).await, 1);
 }
 
-#[tokio::test]
-async fn cancel_releases_complete_ships_and_each_twice_changes_nothing() {
-    let store = seeded().await;
+async fn cancel_releases_complete_ships_and_each_twice_changes_nothing(place: Place) {
+    let store = seeded(place).await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
     store.place(order("O2", &[("PRODUCT_001", 2)])).await;
     store.reaches("O1", Status::Reserved).await;
@@ -119,9 +130,10 @@ async fn cancel_releases_complete_ships_and_each_twice_changes_nothing() {
     assert_eq!(store.levels("PRODUCT_001").await, (8, 8));
 }
 
-#[tokio::test]
-async fn backorders_are_served_in_order_and_a_cancelled_waiter_frees_the_one_behind_it() {
-    let store = seeded().await;
+async fn backorders_are_served_in_order_and_a_cancelled_waiter_frees_the_one_behind_it(
+    place: Place,
+) {
+    let store = seeded(place).await;
     for (id, quantity) in [("FIRST", 20), ("SECOND", 12), ("THIRD", 5)] {
         store.place(order(id, &[("PRODUCT_001", quantity)])).await;
         store.reaches(id, Status::Backordered).await;
@@ -142,9 +154,8 @@ async fn backorders_are_served_in_order_and_a_cancelled_waiter_frees_the_one_beh
     assert_eq!(store.levels("PRODUCT_001").await, (30, 25));
 }
 
-#[tokio::test]
-async fn one_short_line_holds_up_nobody_on_the_plentiful_lines() {
-    let store = seeded().await;
+async fn one_short_line_holds_up_nobody_on_the_plentiful_lines(place: Place) {
+    let store = seeded(place).await;
     store
         .place(order("SHORT", &[("PRODUCT_001", 20), ("PRODUCT_002", 1)]))
         .await;
@@ -153,9 +164,8 @@ async fn one_short_line_holds_up_nobody_on_the_plentiful_lines() {
     store.reaches("PLENTY", Status::Reserved).await;
 }
 
-#[tokio::test]
-async fn an_order_that_will_not_wait_is_rejected_with_what_was_short() {
-    let store = seeded().await;
+async fn an_order_that_will_not_wait_is_rejected_with_what_was_short(place: Place) {
+    let store = seeded(place).await;
     let mut impatient = order("O1", &[("PRODUCT_001", 20), ("PRODUCT_002", 1)]);
     impatient.set_on_shortage(OnShortage::Reject);
     store.place(impatient).await;
@@ -179,18 +189,16 @@ async fn an_order_that_will_not_wait_is_rejected_with_what_was_short() {
     );
 }
 
-#[tokio::test]
-async fn a_cancel_that_comes_before_its_order_wins() {
-    let store = seeded().await;
+async fn a_cancel_that_comes_before_its_order_wins(place: Place) {
+    let store = seeded(place).await;
     cancel(&store, "O1", "early").await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
     store.reaches("O1", Status::Cancelled).await;
     assert_eq!(store.levels("PRODUCT_001").await, (10, 0));
 }
 
-#[tokio::test]
-async fn orders_are_accepted_while_inventory_is_down_and_reserved_when_it_is_back() {
-    let mut store = seeded().await;
+async fn orders_are_accepted_while_inventory_is_down_and_reserved_when_it_is_back(place: Place) {
+    let mut store = seeded(place).await;
     store.stop_part(Part::Inventory).await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
     store.reaches("O1", Status::Pending).await;
@@ -203,9 +211,8 @@ async fn orders_are_accepted_while_inventory_is_down_and_reserved_when_it_is_bac
     store.reaches("O1", Status::Reserved).await;
 }
 
-#[tokio::test]
-async fn orders_are_accepted_while_the_order_service_is_down() {
-    let mut store = seeded().await;
+async fn orders_are_accepted_while_the_order_service_is_down(place: Place) {
+    let mut store = seeded(place).await;
     store.stop_part(Part::Order).await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
     let request = proto::GetOrderRequest {
@@ -219,7 +226,7 @@ async fn orders_are_accepted_while_the_order_service_is_down() {
 
 #[tokio::test]
 async fn nothing_is_promised_while_the_log_is_down_and_services_say_so() {
-    let mut store = seeded().await;
+    let mut store = seeded(Place::default()).await;
     store.stop_part(Part::Log).await;
     let mut request = tonic::Request::new(request(order("O1", &[("PRODUCT_001", 3)])));
     request.set_timeout(Duration::from_secs(2));
@@ -238,14 +245,12 @@ async fn nothing_is_promised_while_the_log_is_down_and_services_say_so() {
     store.reaches("O2", Status::Reserved).await;
 }
 
-#[tokio::test]
-async fn everything_is_still_there_after_a_restart_of_the_whole_store() {
-    let mut store = seeded().await;
+async fn everything_is_still_there_after_a_restart_of_the_whole_store(place: Place) {
+    let mut store = seeded(place).await;
     store.place(order("O1", &[("PRODUCT_001", 3)])).await;
     store.reaches("O1", Status::Reserved).await;
     store.stop().await;
-    store.launch(Part::Log);
-    store.launch(Part::Registry);
+    store.launch_bus();
     for part in [Part::Order, Part::Inventory, Part::Gateway] {
         store.start_part(part).await;
     }
@@ -255,9 +260,8 @@ async fn everything_is_still_there_after_a_restart_of_the_whole_store() {
     assert_eq!(store.order("O1").await.unwrap().status(), Status::Reserved);
 }
 
-#[tokio::test]
-async fn a_watch_shows_rising_versions_and_ends_with_the_order() {
-    let store = seeded().await;
+async fn a_watch_shows_rising_versions_and_ends_with_the_order(place: Place) {
+    let store = seeded(place).await;
     let request = proto::WatchOrderRequest {
         order_id: "O1".to_owned(),
         after_version: 0,

@@ -176,10 +176,9 @@ async fn a_poisoned_message_holds_up_its_own_order_only_and_a_replay_completes_i
     let registry = ConfluentRegistry::new(&store.url(Part::Registry)).unwrap();
     poisoned_stream(&store, &registry).await;
 
-    let database = store.database(Part::Order);
     eventually("the other orders are reserved", async || {
         let reserved = "SELECT COUNT(*) FROM orders WHERE status = 'RESERVED'";
-        (common::count(&database, reserved).await == ORDERS as i64).then_some(())
+        (store.count(Part::Order, reserved).await == ORDERS as i64).then_some(())
     })
     .await;
     assert!(store.order(POISONED).await.is_none());

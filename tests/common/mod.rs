@@ -14,14 +14,19 @@ use contracts::proto;
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order::Status;
 use contracts::proto::order_service_client::OrderServiceClient;
+use messaging::config::StoreLocation;
 use messaging::health::Health;
+use messaging::store::postgres::scratch;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
+pub(crate) mod place;
+pub(crate) mod topics;
 mod wait;
 
+pub(crate) use place::Place;
 pub(crate) use wait::{eventually, within};
 
 /// Partitions of the store under test.
@@ -46,8 +51,7 @@ struct Running {
 /// A store under test.
 pub(crate) struct Store {
     pub(crate) dir: TempDir,
-    /// Brokers of a log that is there already.
-    brokers: Option<String>,
+    place: Place,
     addresses: BTreeMap<Part, SocketAddr>,
     running: BTreeMap<Part, Running>,
 }
@@ -68,21 +72,20 @@ fn settings<A: clap::Args>(flags: &[(&str, String)]) -> A {
 impl Store {
     /// Everything started and ready.
     pub(crate) async fn start() -> Self {
-        Self::start_only(&[Part::Order, Part::Inventory, Part::Gateway]).await
+        Self::start_at(Place::default()).await
+    }
+
+    /// Everything but what is elsewhere started and ready.
+    pub(crate) async fn start_at(place: Place) -> Self {
+        Self::start_with(place, &[Part::Order, Part::Inventory, Part::Gateway]).await
     }
 
     /// Log, registry and `parts`, ready.
     pub(crate) async fn start_only(parts: &[Part]) -> Self {
-        Self::start_with(None, parts).await
+        Self::start_with(Place::default(), parts).await
     }
 
-    /// Everything but the log started and ready; the log is at `brokers`.
-    pub(crate) async fn start_on(brokers: &str) -> Self {
-        let parts = [Part::Order, Part::Inventory, Part::Gateway];
-        Self::start_with(Some(brokers.to_owned()), &parts).await
-    }
-
-    async fn start_with(brokers: Option<String>, parts: &[Part]) -> Self {
+    async fn start_with(place: Place, parts: &[Part]) -> Self {
         let all = [
             Part::Log,
             Part::Registry,
@@ -94,14 +97,15 @@ impl Store {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Self {
             dir,
-            brokers,
+            place,
             addresses,
             running: BTreeMap::new(),
         };
-        if store.brokers.is_none() {
-            store.launch(Part::Log);
-        }
-        store.launch(Part::Registry);
+        order::migrate(&store.store(Part::Order)).await.unwrap();
+        inventory::migrate(&store.store(Part::Inventory))
+            .await
+            .unwrap();
+        store.launch_bus();
         for part in parts {
             store.launch(*part);
         }
@@ -109,6 +113,20 @@ impl Store {
             store.ready(*part).await;
         }
         store
+    }
+
+    /// Starts the log, if it is not elsewhere, and the registry.
+    pub(crate) fn launch_bus(&mut self) {
+        if self.place.brokers.is_none() {
+            self.launch(Part::Log);
+        }
+        self.launch(Part::Registry);
+    }
+
+    /// Brokers of the log.
+    pub(crate) fn brokers(&self) -> String {
+        let here = || self.address(Part::Log).to_string();
+        self.place.brokers.clone().unwrap_or_else(here)
     }
 
     pub(crate) fn address(&self, part: Part) -> SocketAddr {
@@ -119,12 +137,33 @@ impl Store {
         format!("http://{}", self.address(part))
     }
 
+    /// The file that a service keeps its data in, if its database is not elsewhere.
     pub(crate) fn database(&self, part: Part) -> PathBuf {
         self.dir.path().join(if part == Part::Order {
             "order.db"
         } else {
             "inventory.db"
         })
+    }
+
+    fn store(&self, part: Part) -> StoreLocation {
+        match &self.place.databases {
+            Some([order, _]) if part == Part::Order => StoreLocation::Postgres(order.clone()),
+            Some([_, inventory]) => StoreLocation::Postgres(inventory.clone()),
+            None => StoreLocation::Sqlite(self.database(part)),
+        }
+    }
+
+    /// Counts the rows that `query` finds in a service's database.
+    pub(crate) async fn count(&self, part: Part, query: &'static str) -> i64 {
+        match self.store(part) {
+            StoreLocation::Postgres(location) => {
+                let mut connection = scratch::connect(&location).await;
+                let counted = sqlx::query_scalar(query).fetch_one(&mut connection);
+                counted.await.unwrap()
+            }
+            StoreLocation::Sqlite(file) => count(&file, query).await,
+        }
     }
 
     pub(crate) fn health(&self, part: Part) -> &Health {
@@ -156,23 +195,11 @@ impl Store {
         let health = Health::new();
         let shutdown = CancellationToken::new();
         let listener = bind(self.address(part));
-        let (log, registry) = (
-            self.brokers
-                .clone()
-                .unwrap_or_else(|| self.address(Part::Log).to_string()),
-            self.url(Part::Registry),
-        );
         let bus = [
-            ("--log", log),
-            ("--registry", registry),
+            ("--log", self.brokers()),
+            ("--registry", self.url(Part::Registry)),
             ("--partitions", PARTITIONS.to_string()),
         ];
-        let store = |part| {
-            (
-                "--store",
-                format!("sqlite:{}", self.database(part).display()),
-            )
-        };
         let (stop, state) = (shutdown.clone(), health.clone());
         let task = match part {
             Part::Log => {
@@ -194,7 +221,8 @@ impl Store {
                 })
             }
             Part::Order => {
-                let args = settings(&[&bus[..], &[store(part)]].concat());
+                let mut args: order::Args = settings(&bus);
+                args.store = self.store(part);
                 spawn(async move {
                     order::run(args, listener, state, stop)
                         .await
@@ -202,7 +230,8 @@ impl Store {
                 })
             }
             Part::Inventory => {
-                let args = settings(&[&bus[..], &[store(part)]].concat());
+                let mut args: inventory::Args = settings(&bus);
+                args.store = self.store(part);
                 spawn(async move {
                     inventory::run(args, listener, state, stop)
                         .await
@@ -360,8 +389,7 @@ pub(crate) fn request(order: proto::Order) -> proto::PlaceOrderRequest {
     }
 }
 
-/// Counts the rows that `query` finds in a service's database.
-pub(crate) async fn count(database: &Path, query: &'static str) -> i64 {
+async fn count(database: &Path, query: &'static str) -> i64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(database)
         .read_only(true);

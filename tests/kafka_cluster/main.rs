@@ -17,5 +17,3 @@
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/topics.rs"]
-mod topics;

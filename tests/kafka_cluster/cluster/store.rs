@@ -17,8 +17,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::faults::{BACK, FAULTS, GONE};
 use super::{Node, config, log};
-use crate::common::{Part, Store, order, request};
-use crate::topics;
+use crate::common::topics;
+use crate::common::{Part, Place, Store, order, request};
 
 const CLIENTS: u32 = 4;
 /// More than all orders of a run can take.
@@ -32,7 +32,11 @@ async fn the_store_keeps_its_promises_while_brokers_come_and_go() {
     let brokers = config("MESSAGING_TEST_KAFKA").bootstrap;
     topics::forget(brokers.clone(), &contracts::topics::ALL).await;
     let brokers = brokers.join(",");
-    let store = Store::start_on(&brokers).await;
+    let elsewhere = Place {
+        brokers: Some(brokers),
+        ..Place::default()
+    };
+    let store = Store::start_at(elsewhere).await;
     store.receive("R1", "PRODUCT_001", STOCK).await;
 
     let (end, tries) = (CancellationToken::new(), Arc::new(AtomicU32::new(0)));
