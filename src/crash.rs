@@ -90,6 +90,13 @@ mod armed {
 
     use super::Point;
 
+    /// Ends only when the process of this number stands still: a signal takes a moment to arrive, and
+    /// the thread that waits for this must not go on before.
+    const STAND_STILL: &str = r#"
+        kill -s STOP "$0"
+        until grep -q '^State:[[:space:]]*T' "/proc/$0/status"; do :; done
+    "#;
+
     /// What is still to happen; a variable that cannot be read is a mistake in a test, and loud.
     static PLAN: LazyLock<Mutex<Option<Plan>>> = LazyLock::new(|| {
         let given = [Deed::End, Deed::StandStill]
@@ -217,9 +224,7 @@ mod armed {
             Deed::StandStill => {
                 eprintln!("{variable}: standing still at {place}");
                 let own = std::process::id().to_string();
-                let stopped = Command::new("sh")
-                    .args(["-c", "kill -s STOP \"$0\"", &own])
-                    .status();
+                let stopped = Command::new("sh").args(["-c", STAND_STILL, &own]).status();
                 eprintln!("{variable}: going on after {place}: {stopped:?}");
             }
         }
