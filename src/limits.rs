@@ -7,8 +7,17 @@ use crate::retry::Policy;
 /// Records of one batch that a turn takes at most: large enough that a commit's fixed cost
 /// vanishes, small enough that a turn stays below tens of milliseconds.
 pub const TURN_RECORDS_MAX: usize = 500;
-/// Bytes of one fetch response, far below rskafka's message limit (100 MiB).
-pub const FETCH_BYTES_MAX: i32 = 1 << 20;
+/// Bytes of records from which on a turn takes no more: one large record stays possible.
+pub const TURN_BYTES_MAX: usize = 1 << 20;
+/// Bytes of records that a shard's readers have ready beside its turn.
+pub const READ_AHEAD_BYTES_MAX: usize = 1 << 19;
+/// Records up to which a turn was a small one: most of its cost was fixed.
+pub const TURN_RECORDS_SMALL: usize = 200;
+/// How long a shard rests after a small turn at most: less than anybody waits for an order.
+pub const TURN_REST_MAX: Duration = Duration::from_millis(100);
+/// Bytes of one fetch response, about a full turn: what is fetched beyond waits in memory. Far below
+/// rskafka's message limit (100 MiB); one batch of records comes whole whatever its size.
+pub const FETCH_BYTES_MAX: i32 = 1 << 18;
 /// Long poll of a fetch: an idle reader asks this often.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -77,7 +86,12 @@ pub const POSTGRES_PROBE_AFTER: Duration = Duration::from_secs(1);
 /// How long a connection may take to answer when it is tried, or to undo a turn that was dropped,
 /// before it is closed.
 pub const POSTGRES_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections of a Postgres store that turns use: shards beyond wait for one another.
+/// Turns that go side by side in a Postgres database: see `Pacing`. More would be smaller.
+pub const POSTGRES_TURNS_AT_ONCE: usize = 2;
+/// How many times as long as it took an instance rests after a small turn in Postgres: what brings
+/// two instances to the work per order of one.
+pub const POSTGRES_REST_FACTOR: u32 = 6;
+/// Connections of a Postgres store that write: those of turns, and of what is written beside them.
 pub const POSTGRES_TURNS: u32 = 8;
 /// Connections of a Postgres store that read beside the turns.
 pub const POSTGRES_READERS: u32 = 8;

@@ -1,18 +1,18 @@
-//! Steps 1 and 2 of a turn, ahead of it: one reader per input topic fetches, decodes and hands
-//! over batches, while the shard commits the batch before.
+//! Steps 1 and 2 of a turn, ahead of it: one reader per input topic fetches and decodes, while the
+//! shard commits the batch before. What they hand over meanwhile is the next batch.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::mpsc;
 
 use crate::context::{Context, Input};
 use crate::health::Condition;
 use crate::limits::{BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, TOPIC_RETENTION, TURN_RECORDS_MAX};
 use crate::log::{self, Consumed, ReadLimit};
 use crate::retry::Backoff;
+use crate::runtime::ahead::{self, Ahead, Inlet};
 use crate::runtime::classify::classify;
 use crate::runtime::item::{self, Item, Kind, Origin};
 use crate::runtime::service::Service;
@@ -35,7 +35,8 @@ pub(crate) enum Trust {
 
 /// The readers of one shard. Dropping it stops them and forgets what they have read ahead.
 pub(crate) struct Intake<M> {
-    batches: mpsc::Receiver<Result<Vec<Item<M>>, Error>>,
+    /// What they have read.
+    pub(crate) ahead: Ahead<M>,
     readers: Vec<Task>,
 }
 
@@ -51,8 +52,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
         C: Context<Message = M>,
         S: Store<C>,
     {
-        // One batch per topic waits here at most, one more in each reader's hands.
-        let (sender, batches) = mpsc::channel(1);
+        let (inlet, ahead) = ahead::queue();
         let readers = service.context.inputs().iter().filter_map(|input| {
             let position = positions
                 .iter()
@@ -66,7 +66,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
                 connection: None,
                 health_part: part(shard, input.topic),
                 backoff: BACKOFF.start(),
-                sender: sender.clone(),
+                inlet: inlet.clone(),
             };
             Some(
                 service
@@ -76,16 +76,7 @@ impl<M: Send + Sync + 'static> Intake<M> {
             )
         });
         let readers = readers.collect();
-        Self { batches, readers }
-    }
-
-    /// The next batch of one topic: at most [`TURN_RECORDS_MAX`] items.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Item<M>>, Error> {
-        match self.batches.recv().await {
-            Some(batch) => batch,
-            // Every reader has ended, each after reporting why; there is nothing left to say.
-            None => std::future::pending().await,
-        }
+        Self { ahead, readers }
     }
 
     /// Stops the readers and waits until they have ended.
@@ -94,20 +85,14 @@ impl<M: Send + Sync + 'static> Intake<M> {
             reader.stop().await;
         }
     }
-
-    /// A batch that is there already.
-    pub(crate) fn ready(&mut self) -> Option<Result<Vec<Item<M>>, Error>> {
-        self.batches.try_recv().ok()
-    }
 }
 
 /// Runs a reader; its panic reaches the shard as an error, or the shard would wait for ever.
 async fn guarded<C: Context, S: Store<C>>(reader: Reader<C, S>) {
-    let sender = reader.sender.clone();
-    let what = format!("the reader of {}", reader.input.topic);
+    let mut reader = reader;
     if AssertUnwindSafe(reader.run()).catch_unwind().await.is_err() {
-        // A closed channel means that the shard has stopped already.
-        let _ = sender.send(Err(Error::Defect { what })).await;
+        let what = format!("the reader of {}", reader.input.topic);
+        reader.inlet.end(Error::Defect { what });
     }
 }
 
@@ -134,11 +119,11 @@ struct Reader<C: Context, S> {
     connection: Option<u64>,
     health_part: String,
     backoff: Backoff,
-    sender: mpsc::Sender<Result<Vec<Item<C::Message>>, Error>>,
+    inlet: Inlet<C::Message>,
 }
 
 impl<C: Context, S: Store<C>> Reader<C, S> {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         loop {
             let read = match self.trust {
                 Trust::Checked => self.read(FETCH_WAIT_MAX).await,
@@ -161,9 +146,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                     self.report(Condition::Stopped {
                         reason: error.to_string(),
                     });
-                    // A closed channel means that the shard has stopped already.
-                    let _ = self.sender.send(Err(error)).await;
-                    return;
+                    return self.inlet.end(error);
                 }
             }
         }
@@ -205,7 +188,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         }
     }
 
-    /// Decodes and sends `records` in batches; `None` when the shard has gone.
+    /// Decodes `records` and passes them on, a turn's worth at a time; `None` when the shard has gone.
     async fn hand_over(&mut self, records: Vec<Consumed>) -> Option<()> {
         let mut items = Vec::with_capacity(records.len().min(TURN_RECORDS_MAX));
         for consumed in records {
@@ -221,14 +204,11 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                 kind,
             });
             if items.len() == TURN_RECORDS_MAX {
-                self.sender
-                    .send(Ok(std::mem::take(&mut items)))
-                    .await
-                    .ok()?;
+                self.inlet.put(std::mem::take(&mut items)).await?;
             }
         }
         if !items.is_empty() {
-            self.sender.send(Ok(items)).await.ok()?;
+            self.inlet.put(items).await?;
         }
         Some(())
     }

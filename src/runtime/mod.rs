@@ -7,7 +7,9 @@
 //! | `keep` | heartbeats: renews what is held |
 //! | `takeover` | a shard's new owner checks database and log against each other |
 //! | `intake` | steps 1-2: fetch and decode ahead of the turn |
+//! | `ahead` | what was read ahead: the next batch, bounded |
 //! | `item`, `classify` | what one record is to the context |
+//! | `slots` | how many turns go side by side |
 //! | `shard` | the turn: steps 3-9 in order, and what follows a failure |
 //! | `decide` | steps 4-7 as a pure function |
 //! | `publisher` | step 10: the outbox to the log |
@@ -29,6 +31,7 @@ use crate::shard::ShardId;
 use crate::spawner::Spawner;
 use crate::store::{self, Store};
 
+mod ahead;
 mod classify;
 mod decide;
 mod feed;
@@ -39,9 +42,12 @@ mod keep;
 mod publisher;
 mod service;
 mod shard;
+mod slots;
 mod startup;
 mod supervise;
 mod takeover;
+
+use slots::Slots;
 
 pub use feed::{Feed, Watch};
 
@@ -94,6 +100,7 @@ pub async fn run<C: Context, S: Store<C>>(
         () = shutdown.cancelled() => return Ok(()),
         started = startup::prepare(&*context, &*store, &ports, options, &health) => started,
     };
+    let slots = Slots::new(store.pacing().at_once, options.partitions);
     let service = Arc::new(service::Service {
         context,
         store,
@@ -103,6 +110,7 @@ pub async fn run<C: Context, S: Store<C>>(
         feed,
         health,
         handover: handover::Handover::new(options.partitions),
+        slots,
     });
     // On the heap: every caller's frame would hold them, and without optimisation several times over,
     // which is more than a thread's stack.

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::health::Health;
 use crate::message::Writer;
 use crate::runtime::handover::Handover;
+use crate::runtime::slots::Slots;
 use crate::runtime::{Feed, Ports, part};
 use crate::shard::ShardId;
 
@@ -19,6 +20,7 @@ pub(crate) struct Service<C: Context, S> {
     pub(crate) feed: Feed,
     pub(crate) health: Health,
     pub(crate) handover: Handover,
+    pub(crate) slots: Arc<Slots>,
 }
 
 impl<C: Context, S> Service<C, S> {

@@ -58,6 +58,18 @@ pub struct CursorMove {
     pub last_hash: RecordHash,
 }
 
+/// How a database wants turns to follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// Turns side by side at most, of all its processes together (but one of each). The shards beyond
+    /// wait, and gather messages meanwhile: turns grow where there is much to do, and stay short
+    /// where there is not.
+    pub at_once: usize,
+    /// A shard that had to wait and then had little to do rests this many times as long as both took
+    /// together. For databases with several processes; zero for none.
+    pub rest_factor: u32,
+}
+
 /// Position of a row in the outbox of one output partition: rises by one per row, in commit order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub i64);
@@ -214,6 +226,9 @@ pub trait Store<C: Context>: Send + Sync + 'static {
     type Turn<'s>: Turn<C>
     where
         Self: 's;
+
+    /// How turns follow one another.
+    fn pacing(&self) -> Pacing;
 
     /// Stores the number of partitions on first use; returns the number stored.
     fn agree_on_partitions(

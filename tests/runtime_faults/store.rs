@@ -8,7 +8,7 @@ use messaging::shard::{Epoch, ShardId};
 use messaging::store::contract::counter::{Add, Counter, Counters};
 use messaging::store::{
     Acknowledged, Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey,
-    OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
+    OutboxRow, Pacing, ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
 };
 
 /// What goes wrong with the commit of a turn that writes.
@@ -73,6 +73,10 @@ pub(crate) struct FaultyTurn<T> {
 
 impl<S: Store<Counter>> Store<Counter> for Faulty<S> {
     type Turn<'s> = FaultyTurn<S::Turn<'s>>;
+
+    fn pacing(&self) -> Pacing {
+        self.inner.pacing()
+    }
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         self.inner.agree_on_partitions(partitions).await

@@ -5,7 +5,9 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -13,7 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::many::{CALLERS, PRODUCTS, place_all, receive_all};
+use crate::many::{PRODUCTS, place_by, receive_all};
 use crate::place::variable;
 use crate::real::backstage::SERVICES;
 use crate::real::database::Database;
@@ -21,8 +23,10 @@ use crate::real::in_runtime;
 use crate::real::process::Role;
 use crate::world::{Name, World};
 
-/// Orders of one measurement, unless `SCALING_ORDERS` says otherwise.
+/// Orders of one measurement; this and what follows unless a variable says otherwise.
 const ORDERS: usize = 20_000;
+/// Calls in flight: so many that what binds is the machine.
+const CALLERS: usize = 256;
 /// Until the instances have shared the shards among themselves.
 const SHARED: Duration = Duration::from_secs(6);
 /// How long one measurement may take.
@@ -35,22 +39,23 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[test]
 #[ignore = "a measurement: by hand, in release, with servers: export MESSAGING_TEST_POSTGRES=$(tests/postgres up) $(tests/kafka up)"]
 fn orders_per_second() {
-    let orders = std::env::var("SCALING_ORDERS").map(|orders| orders.parse().unwrap());
-    let orders = orders.unwrap_or(ORDERS);
-    println!("{orders} orders from {CALLERS} callers; seconds of CPU of each kind of process");
-    println!("instances partitions  accepted/s  reserved/s  CPU");
-    for partitions in [1, 4, 16] {
-        for instances in [1, 2, 4] {
+    let orders = chosen("SCALING_ORDERS", &[ORDERS])[0];
+    let callers = chosen("SCALING_CALLERS", &[CALLERS])[0];
+    println!("{orders} orders from {callers} callers; seconds of CPU of each kind of process");
+    println!("instances partitions  accepted/s  reserved/s  turns  CPU");
+    for partitions in chosen("SCALING_PARTITIONS", &[1, 4, 16]) {
+        for instances in chosen("SCALING_INSTANCES", &[1, 2, 4]) {
             let world = World::of_size(instances, partitions);
             let row = in_runtime(async {
-                let measuring = measure(&world, instances, orders);
+                let measuring = measure(&world, instances, orders, callers);
                 timeout(MEASUREMENT_MAX, measuring).await
             });
             let row = row.expect("a measurement ends in time");
             println!(
-                "{instances:>9} {partitions:>10} {:>11.0} {:>11.0}  {}",
+                "{instances:>9} {partitions:>10} {:>11.0} {:>11.0} {:>6.0}  {}",
                 orders as f64 / row.accepted.as_secs_f64(),
                 orders as f64 / row.reserved.as_secs_f64(),
+                row.turns,
                 row.cpu
             );
         }
@@ -62,10 +67,20 @@ struct Row {
     accepted: Duration,
     /// Until the last order was reserved.
     reserved: Duration,
+    /// Of all instances of both services.
+    turns: f64,
     cpu: String,
 }
 
-async fn measure(world: &World, instances: usize, orders: usize) -> Row {
+/// The numbers in a variable, or those of a whole measurement.
+fn chosen<N: Copy + FromStr<Err: Debug>>(name: &str, all: &[N]) -> Vec<N> {
+    match std::env::var(name) {
+        Ok(numbers) => numbers.split(',').map(|n| n.parse().unwrap()).collect(),
+        Err(_) => all.to_vec(),
+    }
+}
+
+async fn measure(world: &World, instances: usize, orders: usize, callers: usize) -> Row {
     let mut names: Vec<Name> = vec![(Role::Registry, 1), (Role::Gateway, 1)];
     names.extend((1..=instances).flat_map(|number| SERVICES.map(|role| (role, number))));
     world.start(&names).await.unwrap();
@@ -80,13 +95,15 @@ async fn measure(world: &World, instances: usize, orders: usize) -> Row {
 
     let mut server = server().await;
     let before = cpu(world, &names, &mut server).await;
+    let turns_before = turns(world, &names).await;
     let start = Instant::now();
-    place_all(channel, orders).await;
+    place_by(callers, channel, orders).await;
     let accepted = start.elapsed();
     let reserved = "SELECT count(*) FROM orders WHERE status = 'RESERVED'";
     reach(&mut order, reserved, orders).await;
     let reserved = start.elapsed();
     let after = cpu(world, &names, &mut server).await;
+    let turns = turns(world, &names).await - turns_before;
     world.stop(&names).await;
     let used = after.iter().map(|(who, after)| {
         let used = after - before.get(who).unwrap_or(&0.0);
@@ -95,6 +112,7 @@ async fn measure(world: &World, instances: usize, orders: usize) -> Row {
     Row {
         accepted,
         reserved,
+        turns,
         cpu: used.collect::<Vec<_>>().join(", "),
     }
 }
@@ -104,6 +122,14 @@ async fn reach(database: &mut Database, query: &'static str, number: usize) {
     while database.number(query).await.unwrap() < i64::try_from(number).unwrap() {
         sleep(LOOK).await;
     }
+}
+
+async fn turns(world: &World, names: &[Name]) -> f64 {
+    let mut sum = 0.0;
+    for &name in names.iter().filter(|name| SERVICES.contains(&name.0)) {
+        sum += world.counter(name, "turns_total").await;
+    }
+    sum
 }
 
 async fn server() -> PgConnection {

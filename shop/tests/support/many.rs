@@ -58,11 +58,16 @@ pub(crate) async fn receive_all(channel: Channel) {
 
 /// Places `count` orders from many callers; returns when each is acknowledged.
 pub(crate) async fn place_all(channel: Channel, count: usize) {
+    place_by(CALLERS, channel, count).await;
+}
+
+/// As [`place_all`], from so many callers.
+pub(crate) async fn place_by(callers: usize, channel: Channel, count: usize) {
     let next = Arc::new(AtomicUsize::new(0));
-    let mut callers = tokio::task::JoinSet::new();
-    for _ in 0..CALLERS {
+    let mut calling = tokio::task::JoinSet::new();
+    for _ in 0..callers {
         let (next, mut orders) = (Arc::clone(&next), OrderServiceClient::new(channel.clone()));
-        callers.spawn(async move {
+        calling.spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= count {
@@ -72,7 +77,7 @@ pub(crate) async fn place_all(channel: Channel, count: usize) {
             }
         });
     }
-    callers.join_all().await;
+    calling.join_all().await;
 }
 
 /// Waits until every order is reserved, for as long as it goes on.

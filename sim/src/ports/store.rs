@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use messaging::context::Context;
+use messaging::limits;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::{
     Acknowledged, Action, AggregateKey, Claimed, Cursor, Effects, Error, ErrorKind, InboxKey,
-    OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
+    OutboxRow, Pacing, ParkedLevel, ParkedRow, Seen, Sequence, Store, Target, Turn,
 };
 use tokio::time::Instant;
 
@@ -128,6 +129,15 @@ impl<C: Context, S: Backend<C>> Store<C> for SimStore<S> {
         = SimTurn<'s, C, S>
     where
         Self: 's;
+
+    /// As in Postgres: several processes share each database.
+    fn pacing(&self) -> Pacing {
+        let limit = limits::POSTGRES_TURNS_AT_ONCE;
+        Pacing {
+            at_once: self.inner.pacing().at_once.min(limit),
+            rest_factor: limits::POSTGRES_REST_FACTOR,
+        }
+    }
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         let rate = self.process.world.weather().store_begin_fails;

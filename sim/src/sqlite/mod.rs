@@ -19,7 +19,8 @@ use messaging::shard::{Epoch, ShardId};
 use messaging::store::sqlite::{SqliteStore, SqliteTurn};
 use messaging::store::{
     Acknowledged, Action, AggregateKey, Checkpoint, Claimed, Cursor, Effects, Error, InboxKey,
-    Operations, OutboxRow, ParkedLevel, ParkedRow, Seen, Sequence, Store, Tables, Target, Turn,
+    Operations, OutboxRow, Pacing, ParkedLevel, ParkedRow, Seen, Sequence, Store, Tables, Target,
+    Turn,
 };
 use order::context::OrderContext;
 use order::store::sqlite::OrderTables;
@@ -85,6 +86,13 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for Blocking<T> {
         = BlockingTurn<'s, C, T>
     where
         Self: 's;
+
+    fn pacing(&self) -> Pacing {
+        Pacing {
+            at_once: 1,
+            rest_factor: 0,
+        }
+    }
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         let _writer = self.writer.lock().await;

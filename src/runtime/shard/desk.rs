@@ -1,8 +1,7 @@
 //! When a shard looks for operators' actions, and what it tells of parked messages.
 
-use std::future::{Future, pending};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,17 +12,15 @@ use crate::limits::ACTION_POLL;
 use crate::runtime::intake::set_lag;
 use crate::runtime::service::Service;
 use crate::runtime::shard::Shard;
+use crate::runtime::shard::alarm::Alarm;
 use crate::shard::ShardId;
 use crate::store::{ParkedLevel, Store};
-
-type Poll = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A shard's side of the operators' desk.
 pub(super) struct Desk {
     asked: watch::Receiver<u64>,
-    /// Ends when the shard looks unasked; goes on while the shard does other things. Never locked:
-    /// the mutex makes a shard shareable that holds a future that is not.
-    poll: Mutex<Option<Poll>>,
+    /// Rings when the shard looks unasked.
+    poll: Alarm,
     /// Whether the last look found something that may go on at once.
     pub(super) more: bool,
     /// Whether the last thing that the shard did was a look that found something.
@@ -37,7 +34,7 @@ impl Desk {
     pub(super) fn new(asked: watch::Receiver<u64>) -> Self {
         Self {
             asked,
-            poll: Mutex::default(),
+            poll: Alarm::default(),
             more: true,
             acted: false,
             parked_changed: true,
@@ -50,11 +47,7 @@ impl Desk {
         if self.more {
             return;
         }
-        let poll = self.poll.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let poll = poll.get_or_insert_with(|| {
-            let clock = Arc::clone(clock);
-            Box::pin(async move { clock.sleep(ACTION_POLL).await })
-        });
+        self.poll.set(clock, ACTION_POLL);
         let asked = async {
             if self.asked.changed().await.is_err() {
                 // Nobody is left to ask.
@@ -64,14 +57,14 @@ impl Desk {
         tokio::select! {
             biased;
             () = asked => {}
-            () = poll => {}
+            () = self.poll.rung() => {}
         }
     }
 
     /// A look begins: what is asked from now on needs another.
     pub(super) fn look(&mut self) {
         self.asked.mark_unchanged();
-        self.poll = Mutex::default();
+        self.poll.unset();
         self.more = false;
     }
 

@@ -2,10 +2,12 @@
 //!
 //! | room | what happens there |
 //! |---|---|
+//! | `pace` | when the next turn begins |
 //! | `turn` | steps 3 to 9: one transaction |
 //! | `recover` | what follows a turn that did not commit |
 //! | `desk` | when to look for operators' actions, and the gauges of what is parked |
 //! | `errand` | one operator's action: replay, dry run, discard |
+//! | `alarm` | a sleep that goes on meanwhile |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::context::Context;
 use crate::health::Condition;
 use crate::lease::Grant;
-use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX, TURN_RECORDS_MAX};
+use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX};
 use crate::retry::Backoff;
 use crate::runtime::intake::{Intake, Trust};
 use crate::runtime::item::Item;
@@ -28,12 +30,15 @@ use crate::runtime::{Error, part};
 use crate::spawner::Task;
 use crate::store::{Acknowledged, ErrorKind, Store};
 
+mod alarm;
 mod desk;
 mod errand;
+mod pace;
 mod recover;
 mod turn;
 
 use desk::Desk;
+use pace::Pace;
 
 /// Why a shard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +76,7 @@ pub(crate) struct Shard<C: Context, S> {
     /// The committed cursors, as this owner knows them.
     cursors: BTreeMap<Arc<str>, i64>,
     intake: Intake<C::Message>,
-    /// Why a reader ended, found while a batch was still to be committed.
-    broken_reader: Option<Error>,
+    pace: Pace,
     /// Whether the context's follow-up may have work.
     follow_up: bool,
     /// Whether turns leave the follow-up out, while a refused batch is decided one by one.
@@ -172,6 +176,8 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
     fn new(service: Arc<Service<C, S>>, takeover: &Takeover, progress: Arc<Progress>) -> Self {
         let shard = takeover.grant.shard;
         let intake = Intake::start(&service, shard, &takeover.positions, Trust::Checked);
+        let pacing = service.store.pacing();
+        let pace = Pace::new(&service.slots, &service.ports.clock, pacing.rest_factor);
         let health_part = part(shard, "turn");
         service.health.set(&health_part, Condition::Running);
         Self {
@@ -179,7 +185,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             progress,
             cursors: cursors(&takeover.positions),
             intake,
-            broken_reader: None,
+            pace,
             follow_up: true,
             alone: false,
             pruned_at: service.ports.clock.now(),
@@ -196,9 +202,13 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Step::Stop => return Halt::Shutdown,
                 Step::PublisherEnded(error) => return Halt::PublisherBroken(error),
                 Step::Batch(Err(error)) => return Halt::Broken(error),
-                Step::Batch(Ok(items)) => {
-                    let items = self.fill_up(items);
-                    self.process(items, stop).await
+                Step::Batch(Ok(mut items)) => {
+                    self.pace.await_slot().await;
+                    self.intake.ahead.fill_up(&mut items);
+                    let records = items.len();
+                    let done = self.process(items, stop).await;
+                    self.pace.ended(records);
+                    done
                 }
                 Step::Attend => self.attend(stop).await,
                 Step::Empty => self.process(Vec::new(), stop).await,
@@ -214,15 +224,12 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         stop: &CancellationToken,
         publisher: &mut PublisherEnd,
     ) -> Step<C::Message> {
-        if let Some(error) = self.broken_reader.take() {
-            return Step::Batch(Err(error));
-        }
         let paused = self.backlog() > OUTBOX_ROWS_MAX;
         // A long action leaves every second turn to the log.
         if self.desk.take_turns()
             && !paused
             && !stop.is_cancelled()
-            && let Some(batch) = self.intake.ready()
+            && let Some(batch) = self.intake.ahead.ready()
         {
             return Step::Batch(batch);
         }
@@ -233,30 +240,19 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 clock.sleep(DELETE_ALONE_AFTER).await;
             }
         };
+        let batch = async {
+            self.pace.rested().await;
+            self.intake.ahead.next().await
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => Step::Stop,
             ended = publisher => Step::PublisherEnded(publisher_ended(ended)),
             () = self.desk.due(clock), if !paused => Step::Attend,
-            batch = self.intake.next(), if !paused => Step::Batch(batch),
+            batch = batch, if !paused => Step::Batch(batch),
             () = std::future::ready(()), if self.follow_up && !paused => Step::Empty,
             () = acknowledged => Step::Empty,
         }
-    }
-
-    /// Adds batches that are there already, up to the limit of a turn.
-    fn fill_up(&mut self, mut items: Vec<Item<C::Message>>) -> Vec<Item<C::Message>> {
-        while items.len() < TURN_RECORDS_MAX {
-            match self.intake.ready() {
-                Some(Ok(more)) => items.extend(more),
-                Some(Err(error)) => {
-                    self.broken_reader = Some(error);
-                    break;
-                }
-                None => break,
-            }
-        }
-        items
     }
 
     /// Tells the operator that this shard's consumer has stopped.

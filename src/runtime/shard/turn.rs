@@ -120,6 +120,8 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         acknowledged: Option<Published>,
         now: Timestamp,
     ) -> Result<Tally, TurnError> {
+        self.pace.await_slot().await;
+        let _slot = self.pace.take_slot();
         let service = Arc::clone(&self.service);
         let mut turn = service
             .store

@@ -9,8 +9,8 @@
 use std::sync::{Arc, MutexGuard};
 
 use super::{
-    Acknowledged, Action, Claimed, Conflict, Error, ErrorKind, OutboxRow, Parked, ParkedLevel,
-    ParkedRow, Sequence, Store, Tables, Target,
+    Acknowledged, Action, Claimed, Conflict, Error, ErrorKind, OutboxRow, Pacing, Parked,
+    ParkedLevel, ParkedRow, Sequence, Store, Tables, Target,
 };
 use crate::context::Context;
 use crate::shard::{Epoch, ShardId};
@@ -133,6 +133,14 @@ impl<C: Context, T: Tables<C, Tx>> Store<C> for MemoryStore<T> {
         = MemoryTurn<T>
     where
         Self: 's;
+
+    /// Turns of different shards do not wait for one another.
+    fn pacing(&self) -> Pacing {
+        Pacing {
+            at_once: usize::MAX,
+            rest_factor: 0,
+        }
+    }
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         let mut state = self.look().await;

@@ -37,8 +37,8 @@ pub(super) async fn save(
     if let Some(horizon) = effects.prune_inbox_before {
         prune_inbox(tx, shard, horizon).await?;
     }
-    advance(tx, shard, &effects.published, &effects.cursors).await?;
-    save_outbox(tx, by_partition(effects.outbox)).await
+    let batches = by_partition(effects.outbox);
+    conclude(tx, shard, &effects.published, &effects.cursors, batches).await
 }
 
 async fn save_inbox(
@@ -147,17 +147,21 @@ async fn prune_inbox(
     .map_err(|source| error(OPERATION, source))
 }
 
-/// Removes what the log has acknowledged, and moves the cursors by compare-and-set; a topic without
-/// a row has never been read. One statement, for only the shard's owner changes these rows, and it
-/// holds the shard.
-async fn advance(
+/// The turn's last statement but the commit. Removes what the log has acknowledged; moves the
+/// cursors by compare-and-set, where a topic without a row has never been read; takes sequence
+/// numbers and inserts the outbox rows under them.
+///
+/// Only the shard's owner changes the rows of the first two, and it holds the shard. Whoever writes
+/// for the same output partition waits from here on.
+async fn conclude(
     tx: &mut PgConnection,
     shard: ShardId,
     published: &[Published],
     cursors: &[CursorMove],
-) -> Result<(), Error> {
-    if published.is_empty() && cursors.is_empty() {
-        return Ok(());
+    batches: BTreeMap<i32, Vec<OutboxBatch>>,
+) -> Result<Vec<OutboxRow>, Error> {
+    if published.is_empty() && cursors.is_empty() && batches.is_empty() {
+        return Ok(Vec::new());
     }
     let offsets: Vec<(i32, &str, i64)> = published
         .iter()
@@ -167,64 +171,6 @@ async fn advance(
                 .map(|(topic, offset)| (of.partition, topic.as_str(), *offset))
         })
         .collect();
-    let moved: i64 = sqlx::query_scalar(
-        "WITH gone AS (
-             DELETE FROM outbox USING unnest($2::int[], $3::bigint[]) AS published (partition, up_to)
-             WHERE outbox.partition = published.partition AND sequence <= up_to),
-         reached AS (
-             INSERT INTO acknowledged (partition, topic, last_offset)
-             SELECT * FROM unnest($4::int[], $5::text[], $6::bigint[])
-             ON CONFLICT (partition, topic) DO UPDATE
-             SET last_offset = greatest(acknowledged.last_offset, excluded.last_offset)),
-         step AS (
-             SELECT * FROM unnest($7::text[], $8::bigint[], $9::bigint[], $10::bytea[])
-                 AS step (topic, before, after, last_hash)),
-         moved AS (
-             UPDATE cursor SET next_offset = step.after, last_hash = step.last_hash FROM step
-             WHERE cursor.shard = $1 AND cursor.topic = step.topic
-               AND cursor.next_offset = step.before RETURNING 1),
-         begun AS (
-             INSERT INTO cursor (shard, topic, next_offset, last_hash)
-             SELECT $1, topic, after, last_hash FROM step
-             WHERE NOT EXISTS (SELECT FROM cursor
-                               WHERE cursor.shard = $1 AND cursor.topic = step.topic)
-             RETURNING 1)
-         SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM begun)",
-    )
-    .bind(shard.0)
-    .bind(column(published, |of| of.partition))
-    .bind(column(published, |of| of.up_to.0))
-    .bind(column(&offsets, |(partition, _, _)| *partition))
-    .bind(column(&offsets, |(_, topic, _)| *topic))
-    .bind(column(&offsets, |(_, _, offset)| *offset))
-    .bind(column(cursors, |cursor| cursor.topic.as_str()))
-    .bind(column(cursors, |cursor| cursor.from))
-    .bind(column(cursors, |cursor| cursor.to))
-    .bind(column(cursors, |cursor| &cursor.last_hash.0[..]))
-    .fetch_one(tx)
-    .await
-    .map_err(|source| error(OPERATION, source))?;
-    let moved = usize::try_from(moved).unwrap_or_default();
-    if moved == cursors.len() {
-        return Ok(());
-    }
-    let detail = format!(
-        "{} of {} cursors stand elsewhere",
-        cursors.len() - moved,
-        cursors.len()
-    );
-    Err(Error::new(ErrorKind::CursorMoved, OPERATION, detail))
-}
-
-/// Takes sequence numbers and inserts the rows under them, in the turn's last statement but the
-/// commit: whoever writes for the same partition waits from here on.
-async fn save_outbox(
-    tx: &mut PgConnection,
-    batches: BTreeMap<i32, Vec<OutboxBatch>>,
-) -> Result<Vec<OutboxRow>, Error> {
-    if batches.is_empty() {
-        return Ok(Vec::new());
-    }
     let counts: Vec<(i32, i64)> = batches
         .iter()
         .map(|(partition, batches)| (*partition, count(batches)))
@@ -234,33 +180,81 @@ async fn save_outbox(
         .values()
         .flat_map(|of_one| (1..=count(of_one)).rev().zip(of_one))
         .collect();
-    let taken: Vec<(i32, i64)> = sqlx::query_as(
-        "WITH taken AS (
-             INSERT INTO outbox_sequence (partition, next)
-             SELECT partition, 1 + count FROM unnest($1::int[], $2::bigint[])
-                 AS wanted (partition, count) ORDER BY partition
-             ON CONFLICT (partition) DO UPDATE
-             SET next = outbox_sequence.next + excluded.next - 1
-             RETURNING partition, next),
-         saved AS (
-             INSERT INTO outbox (partition, sequence, topic, bytes, records)
-             SELECT partition, taken.next - before, topic, bytes, records
-             FROM unnest($3::int[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
-                 AS batch (partition, before, topic, bytes, records)
-             JOIN taken USING (partition))
-         SELECT partition, next FROM taken",
-    )
-    .bind(column(&counts, |(partition, _)| *partition))
-    .bind(column(&counts, |(_, count)| *count))
-    .bind(column(&numbered, |(_, batch)| batch.partition))
-    .bind(column(&numbered, |(before, _)| *before))
-    .bind(column(&numbered, |(_, batch)| batch.topic.as_str()))
-    .bind(column(&numbered, |(_, batch)| size(&batch.records)))
-    .bind(column(&numbered, |(_, batch)| bytes_of(&batch.records)))
-    .fetch_all(tx)
-    .await
-    .map_err(|source| error(OPERATION, source))?;
-    Ok(number(batches, &taken.into_iter().collect()))
+    let concluded: Vec<(i64, Option<i32>, Option<i64>)> = sqlx::query_as(CONCLUDE)
+        .bind(shard.0)
+        .bind(column(published, |of| of.partition))
+        .bind(column(published, |of| of.up_to.0))
+        .bind(column(&offsets, |(partition, _, _)| *partition))
+        .bind(column(&offsets, |(_, topic, _)| *topic))
+        .bind(column(&offsets, |(_, _, offset)| *offset))
+        .bind(column(cursors, |cursor| cursor.topic.as_str()))
+        .bind(column(cursors, |cursor| cursor.from))
+        .bind(column(cursors, |cursor| cursor.to))
+        .bind(column(cursors, |cursor| &cursor.last_hash.0[..]))
+        .bind(column(&counts, |(partition, _)| *partition))
+        .bind(column(&counts, |(_, count)| *count))
+        .bind(column(&numbered, |(_, batch)| batch.partition))
+        .bind(column(&numbered, |(before, _)| *before))
+        .bind(column(&numbered, |(_, batch)| batch.topic.as_str()))
+        .bind(column(&numbered, |(_, batch)| size(&batch.records)))
+        .bind(column(&numbered, |(_, batch)| bytes_of(&batch.records)))
+        .fetch_all(tx)
+        .await
+        .map_err(|source| error(OPERATION, source))?;
+    let moved = concluded.first().map_or(0, |(moved, _, _)| *moved);
+    check_moved(moved, cursors.len())?;
+    let taken = concluded
+        .into_iter()
+        .filter_map(|(_, partition, next)| partition.zip(next));
+    Ok(number(batches, &taken.collect()))
+}
+
+/// How many cursors it has moved, once for each output partition with its next number, or alone.
+const CONCLUDE: &str = "
+    WITH gone AS (
+        DELETE FROM outbox USING unnest($2::int[], $3::bigint[]) AS published (partition, up_to)
+        WHERE outbox.partition = published.partition AND sequence <= up_to),
+    reached AS (
+        INSERT INTO acknowledged (partition, topic, last_offset)
+        SELECT * FROM unnest($4::int[], $5::text[], $6::bigint[])
+        ON CONFLICT (partition, topic) DO UPDATE
+        SET last_offset = greatest(acknowledged.last_offset, excluded.last_offset)),
+    step AS (
+        SELECT * FROM unnest($7::text[], $8::bigint[], $9::bigint[], $10::bytea[])
+            AS step (topic, before, after, last_hash)),
+    moved AS (
+        UPDATE cursor SET next_offset = step.after, last_hash = step.last_hash FROM step
+        WHERE cursor.shard = $1 AND cursor.topic = step.topic
+          AND cursor.next_offset = step.before RETURNING 1),
+    begun AS (
+        INSERT INTO cursor (shard, topic, next_offset, last_hash)
+        SELECT $1, topic, after, last_hash FROM step
+        WHERE NOT EXISTS (SELECT FROM cursor
+                          WHERE cursor.shard = $1 AND cursor.topic = step.topic)
+        RETURNING 1),
+    taken AS (
+        INSERT INTO outbox_sequence (partition, next)
+        SELECT partition, 1 + count FROM unnest($11::int[], $12::bigint[])
+            AS wanted (partition, count) ORDER BY partition
+        ON CONFLICT (partition) DO UPDATE SET next = outbox_sequence.next + excluded.next - 1
+        RETURNING partition, next),
+    saved AS (
+        INSERT INTO outbox (partition, sequence, topic, bytes, records)
+        SELECT partition, taken.next - before, topic, bytes, records
+        FROM unnest($13::int[], $14::bigint[], $15::text[], $16::int[], $17::bytea[])
+            AS batch (partition, before, topic, bytes, records)
+        JOIN taken USING (partition))
+    SELECT steps.moved, taken.partition, taken.next
+    FROM (SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM begun) AS moved) AS steps
+    LEFT JOIN taken ON true";
+
+fn check_moved(moved: i64, wanted: usize) -> Result<(), Error> {
+    let moved = usize::try_from(moved).unwrap_or_default();
+    if moved == wanted {
+        return Ok(());
+    }
+    let detail = format!("{} of {wanted} cursors stand elsewhere", wanted - moved);
+    Err(Error::new(ErrorKind::CursorMoved, OPERATION, detail))
 }
 
 fn count(batches: &[OutboxBatch]) -> i64 {

@@ -28,8 +28,8 @@ use self::announcements::Announcements;
 use super::sql::library::Reading;
 use super::sql::outcome::Outcome;
 use super::{
-    Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, ParkedLevel,
-    ParkedRow, Sequence, Store, Tables, Target,
+    Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, Pacing,
+    ParkedLevel, ParkedRow, Sequence, Store, Tables, Target,
 };
 use crate::context::Context;
 use crate::limits;
@@ -216,6 +216,13 @@ impl<C: Context, T: Tables<C, PgConnection>> Store<C> for PostgresStore<T> {
         = PostgresTurn<'s, T>
     where
         Self: 's;
+
+    fn pacing(&self) -> Pacing {
+        Pacing {
+            at_once: limits::POSTGRES_TURNS_AT_ONCE,
+            rest_factor: limits::POSTGRES_REST_FACTOR,
+        }
+    }
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         const OPERATION: &str = "agree_on_partitions";

@@ -87,8 +87,10 @@ pub(super) async fn pools(
     let reading = options
         .clone()
         .options([("default_transaction_read_only", "on")]);
+    // The plans are the same for any parameters, so they are made once.
+    let turning = options.options([("plan_cache_mode", "force_generic_plan")]);
     Ok((
-        pool(limits::POSTGRES_TURNS).connect_lazy_with(options),
+        pool(limits::POSTGRES_TURNS).connect_lazy_with(turning),
         pool(limits::POSTGRES_READERS).connect_lazy_with(reading),
     ))
 }
@@ -131,6 +133,11 @@ fn session(options: PgConnectOptions, application: &str, timeouts: &Timeouts) ->
             ("client_connection_check_interval", "1000".to_owned()),
             // Statements are short: compiling them takes longer than running them.
             ("jit", "off".to_owned()),
+            // Every statement finds its rows by keys. Left to choose, the server reads a table whole
+            // while it is new, and keeps to that plan until it has analysed the table.
+            ("enable_seqscan", "off".to_owned()),
+            ("enable_hashjoin", "off".to_owned()),
+            ("enable_mergejoin", "off".to_owned()),
         ])
 }
 

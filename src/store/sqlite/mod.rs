@@ -14,8 +14,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{Row, Sqlite, SqliteConnection, SqliteExecutor, Transaction};
 
 use super::{
-    Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, ParkedLevel,
-    ParkedRow, Sequence, Store, Tables, Target,
+    Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, Pacing,
+    ParkedLevel, ParkedRow, Sequence, Store, Tables, Target,
 };
 use crate::context::Context;
 use crate::limits;
@@ -136,6 +136,14 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         = SqliteTurn<'s, T>
     where
         Self: 's;
+
+    /// One connection writes, and one process has the file.
+    fn pacing(&self) -> Pacing {
+        Pacing {
+            at_once: 1,
+            rest_factor: 0,
+        }
+    }
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         const OPERATION: &str = "agree_on_partitions";
