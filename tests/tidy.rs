@@ -43,6 +43,7 @@ const MEMBERS: [&str; 9] = [
     "audit",
     "contracts",
     "embedded",
+    "evolution",
     "gateway",
     "inventory",
     "operations",

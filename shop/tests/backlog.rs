@@ -46,6 +46,9 @@ fn waiting() -> usize {
 fn worked_off_at(place: &Place) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
+    // Inventory makes its topics when it first starts; Order waits for them once.
+    let first = Up::spawn_beside(&place.elsewhere, &["--data-dir", folder]).ready();
+    assert_eq!(first.stop(), 0);
     let (store, address) = without_inventory(&place.elsewhere, folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let endpoint = Endpoint::from_shared(store.gateway()).unwrap();

@@ -92,13 +92,14 @@ async fn total<T: Tables<Counter, PgConnection>>(store: &PostgresStore<T>, key: 
         .unwrap()
 }
 
-/// Waits until a session of this schema waits for a lock.
+/// Waits until a session waits for a lock that has to do with this schema's tables. What it waits for
+/// may be another transaction, which says nothing of tables; but then it has locked them weakly.
 async fn until_somebody_waits<T>(store: &PostgresStore<T>) {
     for _ in 0..200 {
         let waiting: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
-                            AND (relation IS NULL OR relation = 'counter'::regclass
-                                                  OR relation = 'shard'::regclass))",
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid IN (
+                 SELECT pid FROM pg_locks
+                 WHERE relation IN ('counter'::regclass, 'shard'::regclass)))",
         )
         .fetch_one(store.reader())
         .await

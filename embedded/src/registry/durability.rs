@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::compatibility::Level;
 use super::store::Store;
 use crate::files::faulty::{Disk, Last, Survival, Syncs};
+use evolution::Level;
 
 const SUBJECT: &str = "order.events-shop.order.OrderPlaced";
 

@@ -13,10 +13,10 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::compatibility::Level;
 use super::failure::Failure;
 use super::state::Mode;
 use super::store::Store;
+use evolution::Level;
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Longest request body.

@@ -1,15 +1,13 @@
 //! The schema registry: Confluent's REST API over one file, Avro only.
 //!
 //! `http` maps paths to the calls of `store`, `store` keeps subjects, versions and settings in a
-//! journal, `schema` reads Avro schemas and `compatibility` compares them; `failure` holds
-//! Confluent's error codes.
+//! journal, and asks the crate `evolution` what may follow what; `failure` holds Confluent's error
+//! codes.
 
-mod compatibility;
 #[cfg(test)]
 mod durability;
 mod failure;
 mod http;
-mod schema;
 mod state;
 mod store;
 

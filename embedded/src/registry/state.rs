@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::compatibility::Level;
 use super::failure::Failure;
-use super::schema::{self, Schema};
+use evolution::Level;
+use evolution::schema::{self, Schema};
 
 /// Everything in the journal, indexed.
 #[derive(Debug, Default)]

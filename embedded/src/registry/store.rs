@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use super::compatibility::{self, Level};
 use super::failure::Failure;
-use super::schema::{self, Schema};
 use super::state::{Entry, Mode, State, Version};
 use crate::Error;
 use crate::files::Files;
 use crate::files::journal::Journal;
+use evolution::Level;
+use evolution::schema::{self, Schema};
 
 /// Most schemas; they are kept in memory.
 const SCHEMAS_MAX: usize = 10_000;
@@ -132,7 +132,7 @@ impl Store {
         let state = self.state();
         let old = state.version(subject, version)?.id;
         let old = state.schema(old).ok_or(Failure::SchemaNotFound)?;
-        Ok(compatibility::check(state.level(Some(subject)), &new, old))
+        Ok(evolution::check(state.level(Some(subject)), &new, old))
     }
 
     /// Sets the level of a subject or of all, or with None removes it, and returns what was set
@@ -199,7 +199,7 @@ fn findings(state: &State, subject: &str, new: &Schema) -> Vec<String> {
         let Some(old) = state.schema(*id) else {
             continue;
         };
-        let found = compatibility::check(level, new, old).into_iter();
+        let found = evolution::check(level, new, old).into_iter();
         findings.extend(found.map(|finding| format!("version {version}: {finding}")));
     }
     findings

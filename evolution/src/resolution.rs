@@ -3,98 +3,44 @@
 //! uses it): names are compared without namespace or by the reader's aliases, logical types do not
 //! matter.
 //!
-//! Source: <https://avro.apache.org/docs/1.11.1/specification/#schema-resolution>.
+//! Source: <https://avro.apache.org/docs/1.12.0/specification/#schema-resolution>.
 
 use std::collections::HashSet;
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-use super::schema::{Field, Kind, Named, Primitive, Schema, Type};
-
-/// What a new version of a schema must be able to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(super) enum Level {
-    /// Anything.
-    None,
-    /// Read what the latest version wrote.
-    Backward,
-    /// Read what every version wrote.
-    BackwardTransitive,
-    /// Write what the latest version reads.
-    Forward,
-    /// Write what every version reads.
-    ForwardTransitive,
-    /// Both, for the latest version.
-    Full,
-    /// Both, for every version.
-    FullTransitive,
-}
-
-impl Level {
-    /// Whether all versions count, not only the latest.
-    pub(super) fn is_transitive(self) -> bool {
-        matches!(
-            self,
-            Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive
-        )
-    }
-}
-
-impl FromStr for Level {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        serde_json::from_value(name.to_uppercase().into()).map_err(drop)
-    }
-}
-
-/// What does not fit between a new schema and an old one, by level; nothing if they are
-/// compatible.
-pub(super) fn check(level: Level, new: &Schema, old: &Schema) -> Vec<String> {
-    let mut findings = Vec::new();
-    if matches!(
-        level,
-        Level::Backward | Level::BackwardTransitive | Level::Full | Level::FullTransitive
-    ) {
-        let found = can_read(new, old).into_iter();
-        findings
-            .extend(found.map(|finding| format!("the new schema cannot read the old: {finding}")));
-    }
-    if matches!(
-        level,
-        Level::Forward | Level::ForwardTransitive | Level::Full | Level::FullTransitive
-    ) {
-        let found = can_read(old, new).into_iter();
-        findings
-            .extend(found.map(|finding| format!("the old schema cannot read the new: {finding}")));
-    }
-    findings
-}
+use crate::schema::{Field, Kind, Named, Primitive, Schema, Type};
 
 /// A reason why a reader cannot read, and where in its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
+pub struct Finding {
+    /// The reason, by its name in Java's `SchemaIncompatibilityType`.
+    pub kind: &'static str,
+    /// The reason in words.
+    pub what: String,
     path: String,
-    kind: &'static str,
-    what: String,
+}
+
+impl Finding {
+    /// Where, as a JSON pointer into the reader's schema with named types in the place of their
+    /// names; below a union of the writer with the number of its branch.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        match self.path.as_str() {
+            "" => "/",
+            path => path,
+        }
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.is_empty() {
-            "/"
-        } else {
-            &self.path
-        };
-        write!(f, "{} at {path}: {}", self.kind, self.what)
+        write!(f, "{} at {}: {}", self.kind, self.location(), self.what)
     }
 }
 
 /// Why `reader` cannot read what `writer` wrote; nothing if it can.
-pub(super) fn can_read(reader: &Schema, writer: &Schema) -> Vec<Finding> {
+#[must_use]
+pub fn can_read(reader: &Schema, writer: &Schema) -> Vec<Finding> {
     let mut pair = Pair {
         reader,
         writer,
@@ -115,7 +61,8 @@ impl<'a> Pair<'a> {
         match (reader, writer) {
             (_, Type::Union(branches)) => branches
                 .iter()
-                .flat_map(|branch| self.types(reader, branch, path))
+                .enumerate()
+                .flat_map(|(at, branch)| self.types(reader, branch, &format!("{path}/{at}")))
                 .collect(),
             (Type::Union(branches), _) => self.any_branch(branches, writer, path),
             (Type::Array(reader), Type::Array(writer)) => {
@@ -271,6 +218,3 @@ fn name(of: &Type) -> String {
         Type::Named(name) => name.clone(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,16 +8,16 @@ use serde_json::{Map, Value};
 
 /// A parsed schema.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Schema {
+pub struct Schema {
     /// The schema itself.
-    pub(super) root: Type,
+    pub root: Type,
     /// Every named type in it, by full name.
-    pub(super) names: HashMap<String, Named>,
+    pub names: HashMap<String, Named>,
 }
 
 /// A type; a named one is looked up in [`Schema::names`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Type {
+pub enum Type {
     /// `null`, `boolean`, `int`, `long`, `float`, `double`, `bytes` or `string`.
     Primitive(Primitive),
     /// The type of the items.
@@ -32,29 +32,37 @@ pub(super) enum Type {
 
 /// A primitive type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Primitive {
+pub enum Primitive {
+    /// No value.
     Null,
+    /// True or false.
     Boolean,
+    /// 32 bits.
     Int,
+    /// 64 bits.
     Long,
+    /// IEEE 754, 32 bits.
     Float,
+    /// IEEE 754, 64 bits.
     Double,
+    /// Any bytes.
     Bytes,
+    /// Unicode.
     String,
 }
 
 /// A named type.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Named {
+pub struct Named {
     /// Full names it also goes by, when it reads.
-    pub(super) aliases: Vec<String>,
+    pub aliases: Vec<String>,
     /// What it is.
-    pub(super) kind: Kind,
+    pub kind: Kind,
 }
 
 /// What a named type is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A record.
     Record(Vec<Field>),
     /// An enum.
@@ -73,15 +81,22 @@ pub(super) enum Kind {
 
 /// A field of a record.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) aliases: Vec<String>,
-    pub(super) has_default: bool,
-    pub(super) of: Type,
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Names it also goes by, when it reads.
+    pub aliases: Vec<String>,
+    /// Whether a reader can do without it.
+    pub has_default: bool,
+    /// Its type.
+    pub of: Type,
 }
 
-/// Parses a schema; the error says in words what is wrong with it.
-pub(super) fn parse(text: &str) -> Result<Schema, String> {
+/// Parses a schema.
+///
+/// # Errors
+/// In words, when it is not an Avro schema.
+pub fn parse(text: &str) -> Result<Schema, String> {
     apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
     let json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut names = HashMap::new();
@@ -91,8 +106,10 @@ pub(super) fn parse(text: &str) -> Result<Schema, String> {
     Ok(Schema { root, names })
 }
 
-/// The text that two schemas share if they differ only in white space and the order of keys.
-pub(super) fn canonical(text: &str) -> Option<String> {
+/// The text that two schemas share if they differ only in white space and the order of keys; `None`
+/// if it is no JSON.
+#[must_use]
+pub fn canonical(text: &str) -> Option<String> {
     fn sorted(value: &Value) -> Value {
         match value {
             Value::Array(items) => items.iter().map(sorted).collect(),
