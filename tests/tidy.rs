@@ -39,7 +39,7 @@ const ADAPTERS: [&str; 10] = [
     "MemoryLog",
 ];
 
-const MEMBERS: [&str; 9] = [
+const MEMBERS: [&str; 10] = [
     "audit",
     "contracts",
     "embedded",
