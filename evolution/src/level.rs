@@ -50,24 +50,19 @@ impl FromStr for Level {
 /// compatible.
 #[must_use]
 pub fn check(level: Level, new: &Schema, old: &Schema) -> Vec<String> {
-    let mut findings = Vec::new();
-    if matches!(
-        level,
-        Level::Backward | Level::BackwardTransitive | Level::Full | Level::FullTransitive
-    ) {
-        let found = can_read(new, old).into_iter();
-        findings
-            .extend(found.map(|finding| format!("the new schema cannot read the old: {finding}")));
-    }
-    if matches!(
-        level,
-        Level::Forward | Level::ForwardTransitive | Level::Full | Level::FullTransitive
-    ) {
-        let found = can_read(old, new).into_iter();
-        findings
-            .extend(found.map(|finding| format!("the old schema cannot read the new: {finding}")));
-    }
-    findings
+    let backward = "the new schema cannot read the old";
+    let forward = "the old schema cannot read the new";
+    let ways = match level {
+        Level::None => vec![],
+        Level::Backward | Level::BackwardTransitive => vec![(backward, new, old)],
+        Level::Forward | Level::ForwardTransitive => vec![(forward, old, new)],
+        Level::Full | Level::FullTransitive => vec![(backward, new, old), (forward, old, new)],
+    };
+    let findings = ways.into_iter().flat_map(|(way, reader, writer)| {
+        let found = can_read(reader, writer).into_iter();
+        found.map(move |finding| format!("{way}: {finding}"))
+    });
+    findings.collect()
 }
 
 #[cfg(test)]

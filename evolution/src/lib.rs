@@ -6,8 +6,7 @@
 //! | [`resolution`] | can a reader with one schema read what a writer with another one wrote |
 //! | [`level`] | what a new version must be able to do, as registries are told |
 //!
-//! The registry asks it about what it is given, and the check of files about what is to be released.
-//! The judge is Avro's Java implementation: `tests/pairs.json` has its verdicts.
+//! The embedded registry asks it about what it is given. The judge is Avro's Java implementation: `tests/pairs.json` has its verdicts.
 
 pub mod level;
 pub mod resolution;
