@@ -72,3 +72,52 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Goes on by itself between two looks; no sleep ends.
+    struct Ticking(AtomicI64);
+
+    #[async_trait]
+    impl Clock for Ticking {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.fetch_add(10, Ordering::Relaxed))
+        }
+
+        async fn sleep(&self, _span: Duration) {
+            std::future::pending().await
+        }
+    }
+
+    /// Whether a shard rests after a turn about so many records, for which it had to wait or not.
+    fn rests(waited: bool, records: usize) -> bool {
+        let clock: Arc<dyn Clock> = Arc::new(Ticking(AtomicI64::new(0)));
+        let slots = Slots::new(1, 2);
+        let (other, mut pace) = (slots.join(), Pace::new(&slots, &clock, 6));
+        let held = other.try_slot().filter(|_| waited);
+        {
+            let mut waiting = Box::pin(pace.await_slot());
+            assert_eq!(waiting.as_mut().now_or_never().is_none(), waited);
+            drop(held);
+            assert!(!waited || waiting.now_or_never().is_some());
+        }
+        assert!(pace.take_slot().is_some());
+        pace.ended(records);
+        pace.rested().now_or_never().is_none()
+    }
+
+    #[test]
+    fn a_shard_rests_only_if_it_had_to_wait_and_then_had_little_to_do() {
+        assert!(rests(true, TURN_RECORDS_SMALL));
+        assert!(!rests(true, TURN_RECORDS_SMALL + 1));
+        assert!(!rests(false, 1));
+    }
+}
