@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::place::Place;
 use crate::schema::{Field, Kind, Named, Primitive, Schema, Type};
 
 /// A reason why a reader cannot read, and where in its schema.
@@ -17,7 +18,7 @@ pub struct Finding {
     pub kind: &'static str,
     /// The reason in words.
     pub what: String,
-    path: String,
+    place: Place,
 }
 
 impl Finding {
@@ -25,10 +26,13 @@ impl Finding {
     /// names; below a union of the writer with the number of its branch.
     #[must_use]
     pub fn location(&self) -> &str {
-        match self.path.as_str() {
-            "" => "/",
-            path => path,
-        }
+        self.place.pointer()
+    }
+
+    /// Where, as people write it: `lines[].quantity`; empty for the schema as a whole.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        self.place.field()
     }
 }
 
@@ -46,7 +50,7 @@ pub fn can_read(reader: &Schema, writer: &Schema) -> Vec<Finding> {
         writer,
         assumed: HashSet::new(),
     };
-    pair.types(&reader.root, &writer.root, "")
+    pair.types(&reader.root, &writer.root, &Place::root())
 }
 
 struct Pair<'a> {
@@ -57,66 +61,69 @@ struct Pair<'a> {
 }
 
 impl<'a> Pair<'a> {
-    fn types(&mut self, reader: &'a Type, writer: &'a Type, path: &str) -> Vec<Finding> {
+    fn types(&mut self, reader: &'a Type, writer: &'a Type, place: &Place) -> Vec<Finding> {
         match (reader, writer) {
             (_, Type::Union(branches)) => branches
                 .iter()
                 .enumerate()
-                .flat_map(|(at, branch)| self.types(reader, branch, &format!("{path}/{at}")))
+                .flat_map(|(at, branch)| self.types(reader, branch, &place.branch(at)))
                 .collect(),
-            (Type::Union(branches), _) => self.any_branch(branches, writer, path),
+            (Type::Union(branches), _) => self.any_branch(branches, writer, place),
             (Type::Array(reader), Type::Array(writer)) => {
-                self.types(reader, writer, &format!("{path}/items"))
+                self.types(reader, writer, &place.items())
             }
-            (Type::Map(reader), Type::Map(writer)) => {
-                self.types(reader, writer, &format!("{path}/values"))
-            }
-            (Type::Named(reader), Type::Named(writer)) => self.named(reader, writer, path),
+            (Type::Map(reader), Type::Map(writer)) => self.types(reader, writer, &place.values()),
+            (Type::Named(reader), Type::Named(writer)) => self.named(reader, writer, place),
             (Type::Primitive(reader), Type::Primitive(writer)) if promotes(*writer, *reader) => {
                 vec![]
             }
             _ => {
                 let what = format!("{} cannot read {}", name(reader), name(writer));
-                vec![finding(path, "TYPE_MISMATCH", what)]
+                vec![finding(place, "TYPE_MISMATCH", what)]
             }
         }
     }
 
-    fn any_branch(&mut self, branches: &'a [Type], writer: &'a Type, path: &str) -> Vec<Finding> {
+    fn any_branch(
+        &mut self,
+        branches: &'a [Type],
+        writer: &'a Type,
+        place: &Place,
+    ) -> Vec<Finding> {
         for branch in branches {
             // What a failed branch assumed on its way may rest on that branch.
             let assumed = self.assumed.clone();
-            if self.types(branch, writer, path).is_empty() {
+            if self.types(branch, writer, place).is_empty() {
                 return vec![];
             }
             self.assumed = assumed;
         }
         let what = format!("no branch of the union reads {}", name(writer));
-        vec![finding(path, "MISSING_UNION_BRANCH", what)]
+        vec![finding(place, "MISSING_UNION_BRANCH", what)]
     }
 
-    fn named(&mut self, reader: &'a str, writer: &'a str, path: &str) -> Vec<Finding> {
+    fn named(&mut self, reader: &'a str, writer: &'a str, place: &Place) -> Vec<Finding> {
         let (Some(r), Some(w)) = (self.reader.names.get(reader), self.writer.names.get(writer))
         else {
             return vec![finding(
-                path,
+                place,
                 "TYPE_MISMATCH",
                 format!("{reader} is not defined"),
             )];
         };
         if std::mem::discriminant(&r.kind) != std::mem::discriminant(&w.kind) {
             let what = format!("{reader} cannot read {writer}");
-            return vec![finding(path, "TYPE_MISMATCH", what)];
+            return vec![finding(place, "TYPE_MISMATCH", what)];
         }
         if !answers_to(reader, r, writer) {
             let what = format!("expected {writer}");
-            return vec![finding(&format!("{path}/name"), "NAME_MISMATCH", what)];
+            return vec![finding(&place.part("name"), "NAME_MISMATCH", what)];
         }
         if !self.assumed.insert((reader, writer)) {
             return vec![];
         }
         match (&r.kind, &w.kind) {
-            (Kind::Record(reader), Kind::Record(writer)) => self.fields(reader, writer, path),
+            (Kind::Record(reader), Kind::Record(writer)) => self.fields(reader, writer, place),
             (
                 Kind::Enum {
                     symbols,
@@ -134,26 +141,21 @@ impl<'a> Pair<'a> {
                 if missing.is_empty() || *has_default {
                     return vec![];
                 }
-                let path = format!("{path}/symbols");
                 vec![finding(
-                    &path,
+                    &place.part("symbols"),
                     "MISSING_ENUM_SYMBOLS",
                     format!("[{}]", missing.join(", ")),
                 )]
             }
             (Kind::Fixed { size }, Kind::Fixed { size: written }) if size != written => {
                 let what = format!("expected {written}, found {size}");
-                vec![finding(
-                    &format!("{path}/size"),
-                    "FIXED_SIZE_MISMATCH",
-                    what,
-                )]
+                vec![finding(&place.part("size"), "FIXED_SIZE_MISMATCH", what)]
             }
             _ => vec![],
         }
     }
 
-    fn fields(&mut self, reader: &'a [Field], writer: &'a [Field], path: &str) -> Vec<Finding> {
+    fn fields(&mut self, reader: &'a [Field], writer: &'a [Field], place: &Place) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (at, field) in reader.iter().enumerate() {
             let written = writer
@@ -164,14 +166,14 @@ impl<'a> Pair<'a> {
                         .iter()
                         .find(|written| field.aliases.contains(&written.name))
                 });
-            let path = format!("{path}/fields/{at}");
+            let place = place.of_field(at, &field.name);
             match written {
                 Some(written) => {
-                    findings.extend(self.types(&field.of, &written.of, &format!("{path}/type")));
+                    findings.extend(self.types(&field.of, &written.of, &place.part("type")));
                 }
                 None if field.has_default => {}
                 None => findings.push(finding(
-                    &path,
+                    &place,
                     "READER_FIELD_MISSING_DEFAULT_VALUE",
                     field.name.clone(),
                 )),
@@ -181,9 +183,9 @@ impl<'a> Pair<'a> {
     }
 }
 
-fn finding(path: &str, kind: &'static str, what: String) -> Finding {
+fn finding(place: &Place, kind: &'static str, what: String) -> Finding {
     Finding {
-        path: path.to_owned(),
+        place: place.clone(),
         kind,
         what,
     }

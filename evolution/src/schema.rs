@@ -202,7 +202,8 @@ fn strings(json: Option<&Value>) -> Vec<String> {
     items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn full_name(name: &str, namespace: &str) -> String {
+/// The full name of a name in a namespace, by the specification's rules.
+pub(crate) fn full_name(name: &str, namespace: &str) -> String {
     if name.contains('.') || namespace.is_empty() {
         name.trim_start_matches('.').to_owned()
     } else {
@@ -211,7 +212,15 @@ fn full_name(name: &str, namespace: &str) -> String {
 }
 
 fn named(name: &str, namespace: &str) -> Type {
-    let primitive = match name {
+    match primitive(name) {
+        Some(primitive) => Type::Primitive(primitive),
+        None => Type::Named(full_name(name, namespace)),
+    }
+}
+
+/// The primitive type of this name.
+pub(crate) fn primitive(name: &str) -> Option<Primitive> {
+    Some(match name {
         "null" => Primitive::Null,
         "boolean" => Primitive::Boolean,
         "int" => Primitive::Int,
@@ -220,7 +229,6 @@ fn named(name: &str, namespace: &str) -> Type {
         "double" => Primitive::Double,
         "bytes" => Primitive::Bytes,
         "string" => Primitive::String,
-        name => return Type::Named(full_name(name, namespace)),
-    };
-    Type::Primitive(primitive)
+        _ => return None,
+    })
 }
