@@ -1,7 +1,6 @@
 //! Message types and the schemas they are written with.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -90,7 +89,7 @@ pub struct Encoded {
 /// The schemas that a service writes with, bound to the registry's ids at start.
 #[derive(Debug, Default)]
 pub struct Writer {
-    bound: HashMap<&'static str, (SchemaId, Arc<Schema>)>,
+    bound: HashMap<&'static str, (SchemaId, Schema)>,
 }
 
 impl Writer {
@@ -111,7 +110,7 @@ impl Writer {
                 Binding::Register => registry.register(&subject, registration.schema).await?,
                 Binding::Lookup => registry.lookup(&subject, registration.schema).await?,
             };
-            let schema = parsed(registration.schema).map_err(|error| registry::Error {
+            let schema = Schema::parse(registration.schema).map_err(|error| registry::Error {
                 kind: ErrorKind::Invalid,
                 subject,
                 detail: error.to_string(),
@@ -151,14 +150,11 @@ impl Writer {
     }
 }
 
-/// The schema of a message type: compiled in, so parsed once per process.
-fn parsed(text: &'static str) -> Result<Arc<Schema>, codec::Error> {
-    static PARSED: Mutex<BTreeMap<&'static str, Arc<Schema>>> = Mutex::new(BTreeMap::new());
-    let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(schema) = parsed.get(text) {
-        return Ok(Arc::clone(schema));
-    }
-    let schema = Arc::new(Schema::parse(text)?);
-    parsed.insert(text, Arc::clone(&schema));
-    Ok(schema)
+/// Decodes a whole datum that was written with `writer`, any version of `M`'s schema: a reader copes
+/// with older and newer compatible writers.
+///
+/// # Errors
+/// As [`codec::decode_as`].
+pub fn decode<M: Message>(writer: &Schema, datum: &[u8]) -> Result<M, codec::Error> {
+    codec::decode_as(writer, M::SCHEMA, datum)
 }

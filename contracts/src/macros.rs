@@ -56,7 +56,7 @@ macro_rules! messages {
             ) -> Option<Result<Self, messaging::codec::Error>> {
                 match message_type {
                     $(<$type as messaging::message::Message>::TYPE => {
-                        Some(messaging::codec::decode(schema, datum).map(Self::$variant))
+                        Some(messaging::message::decode(schema, datum).map(Self::$variant))
                     })+
                     _ => None,
                 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::complaint::{Complaint, Rule};
 use crate::default;
-use crate::outline::{Part, What, parts, words};
+use crate::outline::{Part, What, logical, parts, words};
 
 /// What stands against one version by itself. `name` is the full name that its record must have.
 pub(crate) fn of_version(file: &Path, name: &str, schema: &Value) -> Vec<Complaint> {
@@ -119,9 +119,9 @@ fn referred(name: &str) -> Breach {
 
 fn changed(new: &What<'_>, old: &What<'_>, number: u32) -> Option<Breach> {
     match (new, old) {
-        (What::Primitive(new, logical), What::Primitive(old, before)) => {
-            if logical != before && new == old {
-                return Some(relabelled(*logical, *before, number));
+        (What::Primitive(new, now), What::Primitive(old, before)) => {
+            if now != before && new == old {
+                return Some(relabelled(now.clone(), before.clone(), number));
             }
             let both = [*new, *old];
             (both.contains(&"string") && both.contains(&"bytes")).then(|| {
@@ -137,12 +137,16 @@ fn changed(new: &What<'_>, old: &What<'_>, number: u32) -> Option<Breach> {
             format!("{old} in version {number}, {new} now"),
             format!("keep the name {old}, namespace included"),
         )),
+        (What::Definition(_, new), What::Definition(_, old)) => {
+            let (now, before) = (logical(new), logical(old));
+            (now != before).then(|| relabelled(now, before, number))
+        }
         _ => None,
     }
 }
 
-fn relabelled(new: Option<&str>, old: Option<&str>, number: u32) -> Breach {
-    let told = |logical: Option<&str>| logical.unwrap_or("no logical type").to_owned();
+fn relabelled(new: Option<String>, old: Option<String>, number: u32) -> Breach {
+    let told = |logical: Option<String>| logical.unwrap_or_else(|| "no logical type".to_owned());
     (
         Rule::LogicalType,
         format!("{} in version {number}, {} now", told(old), told(new)),

@@ -23,7 +23,7 @@ pub(crate) enum What<'a> {
     /// The full name of a type that is defined elsewhere.
     Reference(String),
     /// A primitive type, with its logical type.
-    Primitive(&'a str, Option<&'a str>),
+    Primitive(&'a str, Option<String>),
 }
 
 /// The parts of a schema, outer before inner, in the order of the text.
@@ -70,13 +70,12 @@ impl<'a> Walk<'_, 'a> {
             "map" => self.types(part("values"), &format!("{place}{{}}"), outer),
             "record" | "error" | "enum" | "fixed" => self.define(map, place, outer),
             name => {
-                let logical = map.get("logicalType").and_then(Value::as_str);
-                self.named(name, logical, place, outer);
+                self.named(name, logical(map), place, outer);
             }
         }
     }
 
-    fn named(&mut self, name: &'a str, logical: Option<&'a str>, place: &str, namespace: &str) {
+    fn named(&mut self, name: &'a str, logical: Option<String>, place: &str, namespace: &str) {
         let what = match primitive(name) {
             Some(_) => What::Primitive(name, logical),
             None => What::Reference(full_name(name, namespace)),
@@ -111,6 +110,16 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
+/// The logical type of a type, with its attributes: `timestamp-millis`, `decimal(9, 2)`.
+pub(crate) fn logical(map: &Map<String, Value>) -> Option<String> {
+    let name = map.get("logicalType")?.as_str()?;
+    let number = |attribute: &str| map.get(attribute).and_then(Value::as_u64);
+    Some(match number("precision") {
+        Some(precision) => format!("{name}({precision}, {})", number("scale").unwrap_or(0)),
+        None => name.to_owned(),
+    })
+}
+
 /// What a branch of a union is called: its name, or its type's.
 fn label(branch: &Value) -> &str {
     let named = branch.get("name").or_else(|| branch.get("type"));
@@ -137,7 +146,7 @@ pub(crate) fn words(json: &Value) -> String {
                 part("name").as_str().unwrap_or_default(),
                 part("symbols")
             ),
-            Some(kind) => match map.get("logicalType").and_then(Value::as_str) {
+            Some(kind) => match logical(map) {
                 Some(logical) => format!("{kind} ({logical})"),
                 None => kind.to_owned(),
             },

@@ -303,6 +303,23 @@ fn a_logical_type_changes_comes_or_goes() {
 }
 
 #[test]
+fn a_decimal_gets_another_scale() {
+    let price = |of: &str| record(&format!(r#"{{"name":"price","doc":"Price.","type":{of}}}"#));
+    for of in [r#""bytes""#, r#""fixed","name":"P","size":8"#] {
+        let of = |scale: u32| {
+            price(&format!(
+                r#"{{"type":{of},"logicalType":"decimal","precision":9,"scale":{scale}}}"#
+            ))
+        };
+        let told = told(&[of(2), of(4)]);
+        let expected =
+            "v2.avsc: price: logical-type: decimal(9, 2) in version 1, decimal(9, 4) now";
+        assert!(told[0].starts_with(expected), "{told:?}");
+        assert_eq!(told.len(), 1);
+    }
+}
+
+#[test]
 fn a_named_type_is_used_twice() {
     refused(
         with(r#"{"name":"then","doc":"Then.","type":["null","How"],"default":null}"#),

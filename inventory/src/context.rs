@@ -11,7 +11,7 @@ use messaging::context::{
     Cause, Context, Deduplication, FollowUp, Incoming, Input, Interest, Outgoing, Recognised,
     Undecidable,
 };
-use messaging::message::{Encoded, Event as _, Message as _, Registration, Writer};
+use messaging::message::{self, Encoded, Event as _, Message as _, Registration, Writer};
 
 use crate::domain::book::Book;
 use crate::domain::event::Event;
@@ -105,10 +105,10 @@ impl Context for InventoryContext {
         datum: &[u8],
     ) -> Result<Message, codec::Error> {
         match message_type {
-            OrderPlaced::TYPE => codec::decode(schema, datum).map(Message::Placed),
-            OrderCancelled::TYPE => codec::decode(schema, datum).map(Message::Cancelled),
-            OrderCompleted::TYPE => codec::decode(schema, datum).map(Message::Completed),
-            ReceiveStock::TYPE => codec::decode(schema, datum).map(Message::Receive),
+            OrderPlaced::TYPE => message::decode(schema, datum).map(Message::Placed),
+            OrderCancelled::TYPE => message::decode(schema, datum).map(Message::Cancelled),
+            OrderCompleted::TYPE => message::decode(schema, datum).map(Message::Completed),
+            ReceiveStock::TYPE => message::decode(schema, datum).map(Message::Receive),
             other => Err(codec::Error::Unbound {
                 message_type: other.to_owned(),
             }),

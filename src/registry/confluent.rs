@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use async_trait::async_trait;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
@@ -21,7 +21,7 @@ use crate::limits;
 #[derive(Debug)]
 pub struct ConfluentRegistry {
     settings: SrSettings,
-    schemas: RwLock<HashMap<SchemaId, Arc<Schema>>>,
+    schemas: RwLock<HashMap<SchemaId, Schema>>,
     /// Ids that the registry did not know, and when it was asked: a flood of them must not become
     /// a flood of requests.
     unknown: RwLock<HashMap<SchemaId, Instant>>,
@@ -63,9 +63,9 @@ impl ConfluentRegistry {
             })
     }
 
-    fn remembered(&self, id: SchemaId) -> Option<Arc<Schema>> {
+    fn remembered(&self, id: SchemaId) -> Option<Schema> {
         let schemas = self.schemas.read().unwrap_or_else(PoisonError::into_inner);
-        schemas.get(&id).cloned()
+        schemas.get(&id).copied()
     }
 
     fn is_unknown(&self, id: SchemaId) -> bool {
@@ -86,7 +86,7 @@ fn still_believed(asked: &Instant) -> bool {
 
 #[async_trait]
 impl SchemaRegistry for ConfluentRegistry {
-    async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error> {
+    async fn schema(&self, id: SchemaId) -> Result<Schema, Error> {
         if let Some(schema) = self.remembered(id) {
             return Ok(schema);
         }
@@ -115,13 +115,13 @@ impl SchemaRegistry for ConfluentRegistry {
                     self.remember_unknown(id);
                 }
             })?;
-        let schema = Arc::new(parse(answer).map_err(|detail| Error {
+        let schema = parse(answer).map_err(|detail| Error {
             kind: ErrorKind::Invalid,
             subject,
             detail,
-        })?);
+        })?;
         let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(schemas.entry(id).or_insert(schema)))
+        Ok(*schemas.entry(id).or_insert(schema))
     }
 
     async fn lookup(&self, subject: &str, schema: &str) -> Result<SchemaId, Error> {

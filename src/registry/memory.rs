@@ -1,18 +1,21 @@
 //! The schema registry in memory.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use evolution::Level;
 use serde_json::Value;
 
 use super::{Error, ErrorKind, SchemaId, SchemaRegistry};
 use crate::codec::Schema;
 
+/// What a new version must be able to do.
+const LEVEL: Level = Level::FullTransitive;
+
 /// A registry that lives as long as its process.
 ///
-/// Its compatibility level is a plain FULL_TRANSITIVE: fields keep their types, and fields that
-/// come or go have defaults.
+/// Its compatibility level is FULL_TRANSITIVE.
 #[derive(Debug, Default)]
 pub struct MemoryRegistry {
     state: Mutex<State>,
@@ -31,7 +34,7 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     json: Value,
-    schema: Arc<Schema>,
+    schema: Schema,
 }
 
 impl MemoryRegistry {
@@ -80,10 +83,7 @@ impl State {
     fn id_of(&mut self, json: Value, schema: Schema) -> SchemaId {
         let known = self.schemas.iter().position(|entry| entry.json == json);
         let index = known.unwrap_or_else(|| {
-            self.schemas.push(Entry {
-                json,
-                schema: Arc::new(schema),
-            });
+            self.schemas.push(Entry { json, schema });
             self.schemas.len() - 1
         });
         SchemaId(u32::try_from(index + 1).unwrap_or(u32::MAX))
@@ -92,21 +92,18 @@ impl State {
 
 #[async_trait]
 impl SchemaRegistry for MemoryRegistry {
-    async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error> {
+    async fn schema(&self, id: SchemaId) -> Result<Schema, Error> {
         let mut state = self.lock();
         if !state.seen.contains(&id) {
             state.reachable(&format!("schema id {id}"))?;
         }
-        let entry = state.entry(id);
-        let schema = entry
-            .map(|entry| Arc::clone(&entry.schema))
-            .ok_or_else(|| {
-                failed(
-                    ErrorKind::NotFound,
-                    &format!("schema id {id}"),
-                    "not registered",
-                )
-            })?;
+        let schema = state.entry(id).map(|entry| entry.schema).ok_or_else(|| {
+            failed(
+                ErrorKind::NotFound,
+                &format!("schema id {id}"),
+                "not registered",
+            )
+        })?;
         state.seen.insert(id);
         Ok(schema)
     }
@@ -128,9 +125,14 @@ impl SchemaRegistry for MemoryRegistry {
             return Ok(id);
         }
         for version in state.versions(subject) {
-            let earlier = state.entry(*version);
-            if let Some(reason) = earlier.and_then(|earlier| clash(&earlier.json, &json)) {
-                return Err(failed(ErrorKind::Incompatible, subject, &reason));
+            let earlier = state.entry(*version).map(|earlier| earlier.schema);
+            let findings = earlier.map_or_else(Vec::new, |earlier| schema.clashes(LEVEL, earlier));
+            if !findings.is_empty() {
+                return Err(failed(
+                    ErrorKind::Incompatible,
+                    subject,
+                    &findings.join("; "),
+                ));
             }
         }
         let id = state.id_of(json, schema);
@@ -148,35 +150,6 @@ fn parse(subject: &str, text: &str) -> Result<(Value, Schema), Error> {
     let json = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
     let schema = Schema::parse(text).map_err(|error| invalid(error.to_string()))?;
     Ok((json, schema))
-}
-
-/// Why two versions of a record cannot both read each other's data.
-fn clash(earlier: &Value, later: &Value) -> Option<String> {
-    let (earlier, later) = (fields(earlier), fields(later));
-    for (name, field) in &later {
-        match earlier.get(name) {
-            Some(before) if before.get("type") != field.get("type") => {
-                return Some(format!("field {name} changes its type"));
-            }
-            None if field.get("default").is_none() => {
-                return Some(format!("new field {name} has no default"));
-            }
-            _ => {}
-        }
-    }
-    earlier
-        .iter()
-        .find(|(name, field)| !later.contains_key(*name) && field.get("default").is_none())
-        .map(|(name, _)| format!("field {name} goes and had no default"))
-}
-
-fn fields(schema: &Value) -> HashMap<&str, &Value> {
-    let fields = schema.get("fields").and_then(Value::as_array);
-    fields
-        .into_iter()
-        .flatten()
-        .filter_map(|field| Some((field.get("name")?.as_str()?, field)))
-        .collect()
 }
 
 fn failed(kind: ErrorKind, subject: &str, detail: &str) -> Error {

@@ -1,7 +1,5 @@
 //! The schema registry, as a port: id <-> schema.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use crate::codec::Schema;
@@ -25,7 +23,7 @@ pub mod memory;
 #[async_trait]
 pub trait SchemaRegistry: Send + Sync + 'static {
     /// The schema with this id.
-    async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error>;
+    async fn schema(&self, id: SchemaId) -> Result<Schema, Error>;
 
     /// The id of `schema` (its literal text) under `subject`, if it is registered there.
     async fn lookup(&self, subject: &str, schema: &str) -> Result<SchemaId, Error>;

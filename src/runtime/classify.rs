@@ -51,7 +51,7 @@ pub(crate) async fn classify<C: Context, S>(
 }
 
 /// The schema; one that the registry does not know is asked for a few times.
-async fn schema_of(ports: &Ports, id: SchemaId) -> Result<Arc<Schema>, registry::Error> {
+async fn schema_of(ports: &Ports, id: SchemaId) -> Result<Schema, registry::Error> {
     let mut unknown = 0;
     loop {
         match ports.registry.schema(id).await {

@@ -143,7 +143,7 @@ impl World {
 
     async fn received(&self, product: &str, count: usize) -> Vec<StockEvent> {
         let found = self.events(topics::INVENTORY_STOCK, product, count).await;
-        let decode = |(envelope, schema, datum): (Envelope, Arc<Schema>, Vec<u8>)| {
+        let decode = |(envelope, schema, datum): (Envelope, Schema, Vec<u8>)| {
             StockEvent::decode(&envelope.message_type, &schema, &datum)
                 .unwrap()
                 .unwrap()
@@ -156,7 +156,7 @@ impl World {
         topic: &str,
         key: &str,
         count: usize,
-    ) -> Vec<(Envelope, Arc<Schema>, Vec<u8>)> {
+    ) -> Vec<(Envelope, Schema, Vec<u8>)> {
         let partition = partition_of(key.as_bytes(), PARTITIONS);
         let mut events = Vec::new();
         let arrived = async {

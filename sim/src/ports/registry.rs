@@ -16,7 +16,7 @@ pub(crate) struct SimRegistry {
     process: Arc<Process>,
     /// How often each id was said to be unknown; what was answered once is answered for ever.
     unknown: Mutex<BTreeMap<u32, u32>>,
-    seen: Mutex<BTreeMap<u32, Arc<Schema>>>,
+    seen: Mutex<BTreeMap<u32, Schema>>,
 }
 
 impl SimRegistry {
@@ -61,9 +61,9 @@ impl SimRegistry {
 
 #[async_trait]
 impl SchemaRegistry for SimRegistry {
-    async fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, Error> {
+    async fn schema(&self, id: SchemaId) -> Result<Schema, Error> {
         if let Some(schema) = self.seen.lock().unwrap().get(&id.0) {
-            return Ok(Arc::clone(schema));
+            return Ok(*schema);
         }
         let subject = format!("schema id {id}");
         self.reached(&subject).await?;
@@ -73,7 +73,7 @@ impl SchemaRegistry for SimRegistry {
             return Err(failed(ErrorKind::NotFound, &subject));
         }
         let schema = self.process.world.registry.schema(id).await?;
-        self.seen.lock().unwrap().insert(id.0, Arc::clone(&schema));
+        self.seen.lock().unwrap().insert(id.0, schema);
         Ok(schema)
     }
 

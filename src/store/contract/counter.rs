@@ -11,7 +11,7 @@ use crate::context::{
     Cause, ContentHash, Context, Deduplication, Incoming, Input, Interest, Outgoing, Recognised,
     Undecidable,
 };
-use crate::message::{Encoded, Event, Message, Registration, Writer};
+use crate::message::{self, Encoded, Event, Message, Registration, Writer};
 use crate::store::memory::Tx;
 use crate::store::postgres;
 use crate::store::postgres::bulk::{column, write};
@@ -114,7 +114,7 @@ impl Context for Counter {
     }
 
     fn decode(&self, _: &str, schema: &Schema, datum: &[u8]) -> Result<Add, codec::Error> {
-        codec::decode(schema, datum)
+        message::decode(schema, datum)
     }
 
     fn key<'m>(&self, message: &'m Add) -> &'m str {

@@ -1,16 +1,16 @@
 //! Avro datums in Confluent's frame: byte 0, schema id (4 bytes, big endian), datum.
 
 use std::fmt;
-use std::sync::Once;
 
-use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::util::max_allocation_bytes;
-use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::limits::DATUM_ALLOCATION_MAX;
+mod resolution;
+mod schema;
+
+use resolution::Resolution;
+pub use schema::Schema;
 
 /// Confluent's magic byte.
 const MAGIC: u8 = 0;
@@ -27,66 +27,21 @@ impl fmt::Display for SchemaId {
     }
 }
 
-/// A parsed Avro record schema.
-#[derive(Debug)]
-pub struct Schema {
-    name: String,
-    parsed: apache_avro::Schema,
-}
-
-impl Schema {
-    /// Parses a schema's literal text.
-    ///
-    /// # Errors
-    /// When it is not an Avro schema, or not a record with a name.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let invalid = |detail: String| Error::Schema { detail };
-        let json: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-        let name = full_name(&json).ok_or_else(|| invalid("not a named record".to_owned()))?;
-        let parsed =
-            apache_avro::Schema::parse_str(text).map_err(|error| invalid(error.to_string()))?;
-        bound_allocations();
-        Ok(Self { name, parsed })
-    }
-
-    /// The record's full name, `namespace.Name`.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-/// The full name by the Avro specification's rules: a name with dots carries its namespace.
-fn full_name(schema: &serde_json::Value) -> Option<String> {
-    if schema.get("type")?.as_str()? != "record" {
-        return None;
-    }
-    let name = schema.get("name")?.as_str()?;
-    match schema.get("namespace").and_then(serde_json::Value::as_str) {
-        Some(namespace) if !name.contains('.') && !namespace.is_empty() => {
-            Some(format!("{namespace}.{name}"))
-        }
-        _ => Some(name.to_owned()),
-    }
-}
-
 /// Encodes `value` by `schema`, framed with `id`.
 ///
 /// # Errors
 /// When the value does not fit the schema.
 pub fn encode<T: Serialize>(id: SchemaId, schema: &Schema, value: &T) -> Result<Bytes, Error> {
+    let compiled = schema.compiled();
     let failed = |error: apache_avro::Error| Error::Encode {
-        schema: schema.name.clone(),
+        schema: compiled.name.clone(),
         detail: error.to_string(),
     };
     let mut frame = Vec::with_capacity(128);
     frame.put_u8(MAGIC);
     frame.put_u32(id.0);
-    GenericDatumWriter::builder(&schema.parsed)
-        .build()
-        .and_then(|writer| writer.write_ser(&mut frame, value))
-        .map_err(failed)?;
+    let writer = &compiled.writer;
+    writer.write_ser(&mut frame, value).map_err(failed)?;
     Ok(Bytes::from(frame))
 }
 
@@ -116,43 +71,67 @@ pub fn frame(id: SchemaId, datum: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Decodes a whole datum that was written with `schema`.
+/// Decodes a whole datum that was written with `schema`, as it was written.
 ///
 /// Fields that `T` does not know are skipped; fields that the writer did not know take `T`'s serde
-/// defaults, so a reader copes with older and newer compatible writers. Quickest where the record's
-/// name is `T`'s name in serde's eyes (`#[serde(rename)]`).
+/// defaults. Quickest where the record's name is `T`'s name in serde's eyes (`#[serde(rename)]`).
 ///
 /// # Errors
 /// When the bytes are not a datum of the schema, do not fit `T`, or are followed by more bytes.
 pub fn decode<T: DeserializeOwned>(schema: &Schema, datum: &[u8]) -> Result<T, Error> {
+    let compiled = schema.compiled();
+    whole(&compiled.name, datum, |rest| {
+        let reader = &compiled.reader;
+        reader.read_deser(rest).or_else(|_| {
+            // The direct way cannot skip an enum that `T` does not know, and insists on the names
+            // of records; the way through a value, at several times the cost, can.
+            *rest = datum;
+            apache_avro::from_value(&reader.read_value(rest)?)
+        })
+    })
+}
+
+/// Decodes a whole datum that was written with `writer` for a type whose schema is `reader` (its
+/// literal text), by Avro's rules of schema resolution: fields that the writer did not know take the
+/// defaults of `reader`, symbols that `reader` does not know become its default symbol. Where both
+/// lay out the same bytes it is [`decode`].
+///
+/// # Errors
+/// As [`decode`], and when the schemas are not compatible.
+pub fn decode_as<T: DeserializeOwned>(
+    writer: &Schema,
+    reader: &'static str,
+    datum: &[u8],
+) -> Result<T, Error> {
+    let name = writer.name();
+    match &*resolution::resolve(writer.compiled(), reader)? {
+        Resolution::Same => decode(writer, datum),
+        Resolution::By(resolving) => whole(name, datum, |rest| {
+            apache_avro::from_value(&resolving.read_value(rest)?)
+        }),
+        Resolution::None(findings) => Err(Error::Decode {
+            schema: name.to_owned(),
+            detail: format!("its writer's schema cannot be read here: {findings}"),
+        }),
+    }
+}
+
+/// What `read` makes of `datum`, if it leaves nothing over.
+fn whole<'d, T>(
+    schema: &str,
+    datum: &'d [u8],
+    read: impl FnOnce(&mut &'d [u8]) -> Result<T, apache_avro::Error>,
+) -> Result<T, Error> {
     let failed = |detail: String| Error::Decode {
-        schema: schema.name.clone(),
+        schema: schema.to_owned(),
         detail,
     };
     let mut rest = datum;
-    let value = GenericDatumReader::builder(&schema.parsed)
-        .build()
-        .and_then(|reader| {
-            reader.read_deser(&mut rest).or_else(|_| {
-                // The direct way cannot skip an enum that `T` does not know, and insists on the
-                // names of records; the way through a value, at several times the cost, can.
-                rest = datum;
-                apache_avro::from_value(&reader.read_value(&mut rest)?)
-            })
-        })
-        .map_err(|error| failed(error.to_string()))?;
+    let value = read(&mut rest).map_err(|error| failed(error.to_string()))?;
     match rest.len() {
         0 => Ok(value),
         extra => Err(failed(format!("{extra} bytes follow the datum"))),
     }
-}
-
-/// Garbage may announce lengths of any size; a datum is never longer than a record.
-fn bound_allocations() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        max_allocation_bytes(DATUM_ALLOCATION_MAX);
-    });
 }
 
 /// Why bytes and values do not go together.
@@ -348,39 +327,107 @@ mod tests {
         );
     }
 
-    #[test]
-    fn names_follow_the_specification() {
-        for (text, name) in [
-            (r#"{"type": "record", "name": "A", "fields": []}"#, "A"),
-            (
-                r#"{"type": "record", "namespace": "n.s", "name": "A", "fields": []}"#,
-                "n.s.A",
-            ),
-            (
-                r#"{"type": "record", "namespace": "n.s", "name": "o.A", "fields": []}"#,
-                "o.A",
-            ),
-            (
-                r#"{"type": "record", "namespace": "", "name": "A", "fields": []}"#,
-                "A",
-            ),
-        ] {
-            assert_eq!(Schema::parse(text).unwrap().name(), name);
-        }
+    /// The parcel as an older or newer program knows it: no weight, a note, an urgency more.
+    const OTHER_PARCEL: &str = r#"{"type": "record", "namespace": "shop", "name": "Parcel", "fields": [
+        {"name": "note", "type": "string", "default": "by hand"},
+        {"name": "urgency", "type": {"type": "enum", "name": "Urgency",
+            "symbols": ["HIGH", "LOW", "NOW"], "default": "LOW"}},
+        {"name": "id", "type": "string"}]}"#;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    enum OtherUrgency {
+        High,
+        Low,
+        Now,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct OtherParcel {
+        note: String,
+        urgency: OtherUrgency,
+        id: String,
+    }
+
+    /// As [`PARCEL`], with what [`OTHER_PARCEL`] needs to be compatible with it.
+    fn lenient() -> &'static str {
+        PARCEL
+            .replace(
+                r#""weight_g", "type": "long""#,
+                r#""weight_g", "type": "long", "default": 0"#,
+            )
+            .replace(r#""HIGH"]"#, r#""HIGH"], "default": "HIGH""#)
+            .replace(r#"]}}}]}"#, r#"]}}, "default": []}]}"#)
+            .leak()
+    }
+
+    fn datum<T: Serialize>(schema: &str, value: &T) -> Vec<u8> {
+        let schema = Schema::parse(schema).unwrap();
+        encode(SchemaId(1), &schema, value).unwrap()[FRAME_LEN..].to_vec()
     }
 
     #[test]
-    fn only_records_are_messages() {
-        for text in [
-            "",
-            "{",
-            r#""string""#,
-            r#"{"type": "array", "items": "int"}"#,
-        ] {
-            assert!(
-                matches!(Schema::parse(text), Err(Error::Schema { .. })),
-                "{text}"
-            );
-        }
+    fn a_reader_takes_the_defaults_of_its_own_schema() {
+        let parcel = Parcel {
+            id: "P1".to_owned(),
+            weight_g: 900,
+            urgency: Urgency::High,
+            items: vec![],
+        };
+        let writer = Schema::parse(PARCEL).unwrap();
+        let read: OtherParcel = decode_as(&writer, OTHER_PARCEL, &datum(PARCEL, &parcel)).unwrap();
+        let expected = OtherParcel {
+            note: "by hand".to_owned(),
+            urgency: OtherUrgency::High,
+            id: "P1".to_owned(),
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_symbol_that_the_reader_does_not_know_becomes_its_default() {
+        let parcel = OtherParcel {
+            note: String::new(),
+            urgency: OtherUrgency::Now,
+            id: "P1".to_owned(),
+        };
+        let writer = Schema::parse(OTHER_PARCEL).unwrap();
+        let read: Parcel = decode_as(&writer, lenient(), &datum(OTHER_PARCEL, &parcel)).unwrap();
+        let expected = Parcel {
+            id: "P1".to_owned(),
+            weight_g: 0,
+            urgency: Urgency::High,
+            items: vec![],
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_schema_that_is_not_compatible_is_not_read_whatever_its_bytes() {
+        let parcel = OtherParcel {
+            note: String::new(),
+            urgency: OtherUrgency::Low,
+            id: "P1".to_owned(),
+        };
+        let writer = Schema::parse(OTHER_PARCEL).unwrap();
+        let read = decode_as::<Parcel>(&writer, PARCEL, &datum(OTHER_PARCEL, &parcel));
+        let told = read.unwrap_err().to_string();
+        assert!(
+            told.contains("READER_FIELD_MISSING_DEFAULT_VALUE at /fields/1: weight_g"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn bytes_after_a_datum_of_another_version_are_refused() {
+        let parcel = OtherParcel {
+            note: String::new(),
+            urgency: OtherUrgency::Low,
+            id: "P1".to_owned(),
+        };
+        let writer = Schema::parse(OTHER_PARCEL).unwrap();
+        let mut datum = datum(OTHER_PARCEL, &parcel);
+        datum.push(0);
+        assert!(decode_as::<Parcel>(&writer, lenient(), &datum).is_err());
     }
 }
