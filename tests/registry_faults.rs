@@ -80,6 +80,10 @@ fn error(code: u32) -> String {
     serde_json::json!({ "error_code": code, "message": "no" }).to_string()
 }
 
+fn level() -> String {
+    serde_json::json!({ "compatibilityLevel": "FULL_TRANSITIVE" }).to_string()
+}
+
 fn found() -> String {
     serde_json::json!({ "schema": SCHEMA }).to_string()
 }
@@ -126,6 +130,8 @@ async fn a_registration_tells_a_clash_from_an_outage() {
         (500, error(50002), ErrorKind::Retry),
         (200, "{}".to_owned(), ErrorKind::Retry),
     ] {
+        scripted.answer(404, error(40401));
+        scripted.answer(200, level());
         scripted.answer(status, body.clone());
         let refused = scripted.registry.register("s", SCHEMA).await.unwrap_err();
         assert_eq!(refused.kind, kind, "{status} {body}");
@@ -183,24 +189,44 @@ async fn a_silent_registry_costs_its_timeout_and_no_more() {
 #[tokio::test]
 async fn the_literal_text_is_sent_to_the_paths_of_the_api() {
     let scripted = Scripted::start().await;
-    for _ in 0..2 {
-        scripted.answer(200, r#"{"id": 9}"#);
+    // given a subject that is not there and has no level
+    for answer in [error(40401), error(40408)] {
+        scripted.answer(404, answer);
+    }
+    for answer in [r#"{"compatibility": "FULL_TRANSITIVE"}"#, r#"{"id": 9}"#] {
+        scripted.answer(200, answer);
     }
     scripted.registry.register("a-n.B", SCHEMA).await.unwrap();
-    scripted.registry.lookup("a-n.B", SCHEMA).await.unwrap();
     let (paths, bodies): (Vec<_>, Vec<_>) =
         scripted.asked.lock().unwrap().clone().into_iter().unzip();
+    let lookup = "/subjects/a-n.B?deleted=false";
+    let level = "/config/a-n.B";
+    assert_eq!(paths, [lookup, level, level, "/subjects/a-n.B/versions"]);
+    let bodies = bodies.iter().map(|body| serde_json::from_str(body).ok());
+    let schema = Some(serde_json::json!({ "schema": SCHEMA, "schemaType": "AVRO" }));
+    let level = Some(serde_json::json!({ "compatibility": "FULL_TRANSITIVE" }));
     assert_eq!(
-        paths,
-        ["/subjects/a-n.B/versions", "/subjects/a-n.B?deleted=false"]
+        bodies.collect::<Vec<Option<serde_json::Value>>>(),
+        [schema.clone(), None, level, schema]
     );
-    for body in bodies {
-        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(
-            body,
-            serde_json::json!({ "schema": SCHEMA, "schemaType": "AVRO" })
-        );
-    }
+}
+
+#[tokio::test]
+async fn what_is_registered_is_not_registered_again() {
+    let scripted = Scripted::start().await;
+    scripted.answer(200, r#"{"id": 9}"#);
+    let id = scripted.registry.register("a-n.B", SCHEMA).await.unwrap();
+    assert_eq!((id, scripted.asked()), (SchemaId(9), 1));
+}
+
+#[tokio::test]
+async fn a_level_that_somebody_chose_stays() {
+    let scripted = Scripted::start().await;
+    scripted.answer(404, error(40403));
+    scripted.answer(200, r#"{"compatibilityLevel": "NONE"}"#);
+    scripted.answer(200, r#"{"id": 9}"#);
+    scripted.registry.register("a-n.B", SCHEMA).await.unwrap();
+    assert_eq!(scripted.asked(), 3);
 }
 
 #[test]

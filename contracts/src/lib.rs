@@ -4,6 +4,7 @@
 //! both sides of a contract must agree on: limits, validation, canonical content.
 
 pub mod canonical;
+pub mod examples;
 pub mod inventory;
 pub mod limits;
 mod macros;

@@ -1,8 +1,8 @@
 //! The Avro schemas of `schemas/`: every version ever released.
 //!
-//! Compatibility is FULL_TRANSITIVE. House rules: no aliases, no change of a logical type, each
-//! named type used once. A version that was released never changes: its golden bytes beside it
-//! (`v<N>.bin`, the bare datum of the example in `tests/golden.rs`) prove that it still reads.
+//! Compatibility is FULL_TRANSITIVE, with the rules of the house (`evolution`) beyond it. A version
+//! that was released never changes: its golden bytes beside it (`v<N>.bin`, the bare datum of its
+//! [example](crate::examples)) prove that it still reads. `shop schemas check` holds all of it.
 
 /// One version of a message's schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

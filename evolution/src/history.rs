@@ -28,6 +28,7 @@ pub fn check(history: &History) -> Vec<Complaint> {
                 complaints.extend(house);
                 for old in &earlier {
                     complaints.extend(between(&parsed, old));
+                    complaints.extend(repeated(&parsed, old));
                 }
                 earlier.push(parsed);
             }
@@ -94,6 +95,17 @@ fn between(new: &Parsed<'_>, old: &Parsed<'_>) -> Vec<Complaint> {
     let forward = forward.map(|found| unreadable(file, number, Way::Forward, &found));
     let house = house::of_change(file, &new.json, number, &old.json);
     backward.chain(forward).chain(house).collect()
+}
+
+/// A version that says what an earlier one says: a registry would give both one id.
+fn repeated(new: &Parsed<'_>, old: &Parsed<'_>) -> Option<Complaint> {
+    (new.json == old.json).then(|| Complaint {
+        file: new.version.file.clone(),
+        field: String::new(),
+        rule: Rule::Numbering,
+        what: format!("it says what version {} says", old.version.number),
+        fix: "change it, or remove it".to_owned(),
+    })
 }
 
 /// Who cannot read whom.

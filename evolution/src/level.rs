@@ -1,5 +1,6 @@
 //! Compatibility levels, named as at Confluent.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,13 @@ impl Level {
             self,
             Self::BackwardTransitive | Self::ForwardTransitive | Self::FullTransitive
         )
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = serde_json::to_value(self).unwrap_or_default();
+        f.write_str(name.as_str().unwrap_or_default())
     }
 }
 
@@ -101,6 +109,7 @@ mod tests {
     #[test]
     fn levels_are_named_as_at_confluent() {
         assert_eq!("FULL_TRANSITIVE".parse(), Ok(Level::FullTransitive));
+        assert_eq!(Level::ForwardTransitive.to_string(), "FORWARD_TRANSITIVE");
         assert_eq!("backward".parse(), Ok(Level::Backward));
         assert_eq!("SIDEWAYS".parse::<Level>(), Err(()));
     }

@@ -6,6 +6,7 @@
 //! | [`up`] | the parts of the store in this process: plan, start, ready file, banner, drain |
 //! | [`client`] | the channel to the gateway, and what its errors mean to a caller |
 //! | [`services`] | the services themselves, the log and the registry, for operators' commands |
+//! | `schemas` | the event schemas: checked as files, against what was released, against a registry |
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`seed`] | the stock of the walkthrough |
 //! | [`tail`] | the log's messages as lines |
@@ -19,6 +20,7 @@ pub mod demo;
 pub mod exit;
 pub mod explain;
 pub mod output;
+mod schemas;
 pub mod seed;
 pub mod services;
 pub mod tail;

@@ -8,11 +8,13 @@ use std::error::Error as StdError;
 use std::sync::{PoisonError, RwLock};
 
 use async_trait::async_trait;
+use evolution::Level;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
 use tokio::time::Instant;
 
+use super::subjects::Subjects;
 use super::{Error, ErrorKind, SchemaId, SchemaRegistry};
 use crate::codec::Schema;
 use crate::limits;
@@ -21,6 +23,7 @@ use crate::limits;
 #[derive(Debug)]
 pub struct ConfluentRegistry {
     settings: SrSettings,
+    subjects: Subjects,
     schemas: RwLock<HashMap<SchemaId, Schema>>,
     /// Ids that the registry did not know, and when it was asked: a flood of them must not become
     /// a flood of requests.
@@ -48,6 +51,7 @@ impl ConfluentRegistry {
             .map_err(|error| invalid(describe(&error)))?;
         Ok(Self {
             settings,
+            subjects: Subjects::new(url)?,
             schemas: RwLock::default(),
             unknown: RwLock::default(),
         })
@@ -130,6 +134,14 @@ impl SchemaRegistry for ConfluentRegistry {
     }
 
     async fn register(&self, subject: &str, schema: &str) -> Result<SchemaId, Error> {
+        match self.lookup(subject, schema).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            known => return known,
+        }
+        if self.subjects.own_level(subject).await?.is_none() {
+            let level = Level::FullTransitive;
+            self.subjects.set_level(subject, level).await?;
+        }
         let call = SrCall::PostNew(subject, &body(schema));
         id_of(subject, self.call(subject, call).await?)
     }

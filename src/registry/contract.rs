@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{ErrorKind, SchemaId, SchemaRegistry};
 
-/// An empty registry under test, at a compatibility level that refuses a changed type.
+/// An empty registry under test.
 #[async_trait]
 pub trait Fixture: Send + Sync {
     /// The adapter.
@@ -41,6 +41,7 @@ macro_rules! registry_contract {
                 what_was_never_registered_is_not_found,
                 not_found_is_not_remembered_for_long,
                 an_incompatible_version_is_refused,
+                a_version_that_old_readers_cannot_read_is_refused,
                 a_compatible_version_gets_its_own_id,
                 garbage_is_no_schema,
                 a_schema_once_seen_outlives_the_registry,
@@ -66,6 +67,8 @@ const PLACED_WITH_NOTE: &str = r#"{"type": "record", "namespace": "shop", "name"
                {"name": "note", "type": "string", "default": ""}]}"#;
 const PLACED_BY_NUMBER: &str = r#"{"type": "record", "namespace": "shop", "name": "Placed",
     "fields": [{"name": "id", "type": "int"}]}"#;
+const PLACED_WITHOUT_ID: &str = r#"{"type": "record", "namespace": "shop", "name": "Placed",
+    "fields": []}"#;
 const SHIPPED: &str = r#"{"type": "record", "namespace": "shop", "name": "Shipped",
     "fields": [{"name": "id", "type": "string"}]}"#;
 
@@ -157,6 +160,14 @@ pub async fn an_incompatible_version_is_refused(fixture: &dyn Fixture) {
     assert_eq!(refused.subject, SUBJECT);
     let lookup = registry.lookup(SUBJECT, PLACED_BY_NUMBER).await;
     assert_eq!(lookup.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+/// Programs of any age run beside each other: what only new readers could read is refused too.
+pub async fn a_version_that_old_readers_cannot_read_is_refused(fixture: &dyn Fixture) {
+    let registry = fixture.registry();
+    registry.register(SUBJECT, PLACED).await.unwrap();
+    let refused = registry.register(SUBJECT, PLACED_WITHOUT_ID).await;
+    assert_eq!(refused.unwrap_err().kind, ErrorKind::Incompatible);
 }
 
 /// Both versions stay: old records need the old one.

@@ -9,6 +9,7 @@ pub mod confluent;
 #[cfg(feature = "test-util")]
 pub mod contract;
 pub mod memory;
+pub mod subjects;
 
 /// The port for the schema registry.
 ///
@@ -17,7 +18,8 @@ pub mod memory;
 /// - An id names one schema for ever; a schema registered under several subjects keeps its id.
 /// - `schema` answers from memory once it has answered: a registry that is down stops only what
 ///   was never seen. A failure is never remembered as an answer.
-/// - `register` is idempotent; a schema that the subject's compatibility level refuses is
+/// - `register` is idempotent. A subject that has no compatibility level of its own gets
+///   FULL_TRANSITIVE first; a schema that the subject's level refuses is
 ///   [`ErrorKind::Incompatible`].
 /// - Every call returns within the adapter's request timeout.
 #[async_trait]

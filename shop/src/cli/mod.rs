@@ -13,6 +13,7 @@ mod orders;
 mod parked;
 mod place;
 mod probe;
+mod schemas;
 mod shards;
 pub(crate) mod status;
 mod stock;
@@ -68,6 +69,9 @@ pub enum Command {
     /// List, show, replay or discard messages that the services have set aside.
     #[command(subcommand)]
     Parked(parked::ParkedCommand),
+    /// Check, register, continue and compare the event schemas.
+    #[command(subcommand)]
+    Schemas(schemas::SchemasCommand),
     /// Ask a program whether it is ready, and what is in the way if it is not: exit status 1 then.
     Probe(probe::Args),
     /// Tell and show what the store promises, in a store of its own.
@@ -107,6 +111,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::explain(&args).await,
         Command::Shards(args) => shards::shards(&args).await,
         Command::Parked(command) => parked::run(&command).await,
+        Command::Schemas(command) => schemas::run(&command).await,
         Command::Probe(args) => probe::probe(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }
