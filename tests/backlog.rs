@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Part, Store, eventually, order, request};
+use common::{Part, Store, eventually, order, streamed};
 use contracts::proto;
 use futures::StreamExt;
 use messaging::telemetry::Metrics;
@@ -34,7 +34,7 @@ fn counted(metrics: &Metrics, name: &str) -> f64 {
 async fn place_all(store: &Store) {
     let orders = (0..ORDERS).map(|n| {
         let product = format!("PRODUCT_{:02}", n % 20);
-        request(order(&format!("ORDER_{n:05}"), &[(&product, 1)]))
+        streamed(order(&format!("ORDER_{n:05}"), &[(&product, 1)]))
     });
     let answers = store
         .orders()

@@ -12,7 +12,7 @@ mod common;
 use std::ops::Range;
 
 use bytes::Bytes;
-use common::{PARTITIONS, Part, Store, eventually, order, request, within};
+use common::{PARTITIONS, Part, Store, eventually, order, streamed, within};
 use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
 use contracts::proto;
 use contracts::proto::operations_service_client::OperationsServiceClient;
@@ -95,7 +95,7 @@ async fn place(store: &Store, range: Range<usize>) {
     let count = range.len();
     let orders = range.map(|n| {
         let product = format!("PRODUCT_{:02}", n % 20);
-        request(order(&format!("ORDER_{n:05}"), &[(&product, 1)]))
+        streamed(order(&format!("ORDER_{n:05}"), &[(&product, 1)]))
     });
     let stream = futures::stream::iter(orders);
     let answers = store.orders().place_orders(stream).await.unwrap();

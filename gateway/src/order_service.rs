@@ -7,7 +7,8 @@ use contracts::proto::order_service_server::OrderService;
 use contracts::proto::{
     CancelOrderRequest, CancelOrderResponse, CompleteOrderRequest, CompleteOrderResponse,
     GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, PlaceOrderRequest,
-    PlaceOrderResponse, PlaceOrdersResponse, WatchOrderRequest, WatchOrderResponse,
+    PlaceOrderResponse, PlaceOrdersRequest, PlaceOrdersResponse, WatchOrderRequest,
+    WatchOrderResponse,
 };
 use futures::stream::{Stream, StreamExt};
 use messaging::server::Deadline;
@@ -50,7 +51,7 @@ impl OrderService for Orders {
 
     async fn place_orders(
         &self,
-        request: Request<Streaming<PlaceOrderRequest>>,
+        request: Request<Streaming<PlaceOrdersRequest>>,
     ) -> Result<Response<Self::PlaceOrdersStream>, Status> {
         let origin = Origin::new("", request.metadata());
         let deadline = Deadline::of(&request);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use contracts::order::PlaceOrder;
 use contracts::proto::{Order, WatchOrderRequest, order};
+use futures::StreamExt;
 use messaging::limits;
 use messaging::retry::Backoff;
 use tonic::Status;
@@ -102,7 +103,7 @@ impl Follow<'_> {
         let Ok(mut states) = self.orders.watch(request, None).await else {
             return Step::Interrupted;
         };
-        while let Ok(Some(state)) = states.message().await {
+        while let Some(Ok(state)) = states.next().await {
             backoff.reset();
             let Some(order) = state.order else { continue };
             if let Some(ended) = self.see(order) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use contracts::proto::{
-    PlaceOrderRequest, PlaceOrderResponse, PlaceOrdersResponse, order, place_orders_response,
+    PlaceOrderRequest, PlaceOrderResponse, PlaceOrdersRequest, PlaceOrdersResponse, order,
+    place_orders_response,
 };
 use futures::future::{self, Either};
 use futures::stream::{self, Stream, StreamExt};
@@ -89,7 +90,7 @@ impl Placing {
 /// answered, and the stream ends with UNAVAILABLE.
 pub(crate) fn stream(
     placing: Arc<Placing>,
-    requests: Streaming<PlaceOrderRequest>,
+    requests: Streaming<PlaceOrdersRequest>,
     origin: Origin,
     deadline: Deadline,
 ) -> impl Stream<Item = Result<PlaceOrdersResponse, Status>> {
@@ -100,6 +101,7 @@ pub(crate) fn stream(
             // The stream itself is broken: its error is its end.
             Err(status) => Either::Left(future::ready(Err(status))),
             Ok(request) => {
+                let request = request.request.unwrap_or_default();
                 let placing = Arc::clone(&placing);
                 let origin = origin.of(&request.request_id);
                 let deadline =

@@ -7,12 +7,16 @@ use contracts::proto::order_query_service_client::OrderQueryServiceClient;
 use contracts::proto::stock_query_service_client::StockQueryServiceClient;
 use contracts::proto::{
     GetOrderRequest, GetOrderResponse, GetStockRequest, GetStockResponse, ListOrdersRequest,
-    ListOrdersResponse, ListStockRequest, ListStockResponse, WatchOrderRequest, WatchOrderResponse,
+    ListOrdersResponse, ListStockRequest, ListStockResponse, OrderQueryServiceGetOrderRequest,
+    OrderQueryServiceListOrdersRequest, OrderQueryServiceWatchOrderRequest,
+    OrderQueryServiceWatchOrderResponse, StockQueryServiceGetStockRequest,
+    StockQueryServiceListStockRequest, WatchOrderRequest, WatchOrderResponse,
 };
+use futures::{Stream, TryStreamExt};
 use messaging::server::Deadline;
 use messaging::status;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use crate::limits;
 
@@ -41,8 +45,12 @@ impl OrderQueries {
         deadline: Deadline,
     ) -> Result<Response<GetOrderResponse>, Status> {
         let mut client = self.client.clone();
+        let request = OrderQueryServiceGetOrderRequest {
+            request: Some(request),
+        };
         let (request, time) = limited(request, deadline);
-        within(time, ORDER, client.get_order(request)).await
+        let answer = within(time, ORDER, client.get_order(request)).await?;
+        Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
 
     pub(crate) async fn list(
@@ -51,8 +59,12 @@ impl OrderQueries {
         deadline: Deadline,
     ) -> Result<Response<ListOrdersResponse>, Status> {
         let mut client = self.client.clone();
+        let request = OrderQueryServiceListOrdersRequest {
+            request: Some(request),
+        };
         let (request, time) = limited(request, deadline);
-        within(time, ORDER, client.list_orders(request)).await
+        let answer = within(time, ORDER, client.list_orders(request)).await?;
+        Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
 
     /// Opens a watch that lasts as long as `time`, if there is a limit.
@@ -60,14 +72,19 @@ impl OrderQueries {
         &self,
         request: WatchOrderRequest,
         time: Option<Duration>,
-    ) -> Result<Streaming<WatchOrderResponse>, Status> {
-        let mut request = Request::new(request);
+    ) -> Result<impl Stream<Item = Result<WatchOrderResponse, Status>> + Unpin + use<>, Status>
+    {
+        let mut request = Request::new(OrderQueryServiceWatchOrderRequest {
+            request: Some(request),
+        });
         if let Some(time) = time {
             request.set_timeout(time);
         }
         let mut client = self.client.clone();
         let opened = within(limits::QUERY_MAX, ORDER, client.watch_order(request)).await?;
-        Ok(opened.into_inner())
+        let answers = opened.into_inner();
+        let carried = |answer: OrderQueryServiceWatchOrderResponse| answer.response;
+        Ok(answers.map_ok(move |answer| carried(answer).unwrap_or_default()))
     }
 }
 
@@ -84,8 +101,12 @@ impl StockQueries {
         deadline: Deadline,
     ) -> Result<Response<GetStockResponse>, Status> {
         let mut client = self.client.clone();
+        let request = StockQueryServiceGetStockRequest {
+            request: Some(request),
+        };
         let (request, time) = limited(request, deadline);
-        within(time, INVENTORY, client.get_stock(request)).await
+        let answer = within(time, INVENTORY, client.get_stock(request)).await?;
+        Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
 
     pub(crate) async fn list(
@@ -94,8 +115,12 @@ impl StockQueries {
         deadline: Deadline,
     ) -> Result<Response<ListStockResponse>, Status> {
         let mut client = self.client.clone();
+        let request = StockQueryServiceListStockRequest {
+            request: Some(request),
+        };
         let (request, time) = limited(request, deadline);
-        within(time, INVENTORY, client.list_stock(request)).await
+        let answer = within(time, INVENTORY, client.list_stock(request)).await?;
+        Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
 }
 

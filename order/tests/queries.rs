@@ -14,7 +14,8 @@ use contracts::proto;
 use contracts::proto::order_audit_service_server::OrderAuditService;
 use contracts::proto::order_query_service_server::OrderQueryService;
 use contracts::proto::{
-    ExportOrdersRequest, GetOrderRequest, ListOrdersRequest, ListOrdersResponse, OrderRow,
+    ExportOrdersRequest, GetOrderRequest, ListOrdersRequest, ListOrdersResponse,
+    OrderQueryServiceGetOrderRequest, OrderQueryServiceListOrdersRequest, OrderRow,
 };
 use futures::StreamExt;
 use harness::{Service, World, cancel, place, reserved};
@@ -32,9 +33,19 @@ fn queries(service: &Service) -> OrderQueries {
     )
 }
 
+fn get(order_id: &str) -> Request<OrderQueryServiceGetOrderRequest> {
+    let order_id = order_id.to_owned();
+    Request::new(OrderQueryServiceGetOrderRequest {
+        request: Some(GetOrderRequest { order_id }),
+    })
+}
+
 async fn list(queries: &OrderQueries, request: ListOrdersRequest) -> ListOrdersResponse {
+    let request = OrderQueryServiceListOrdersRequest {
+        request: Some(request),
+    };
     let answer = queries.list_orders(Request::new(request)).await;
-    answer.unwrap().into_inner()
+    answer.unwrap().into_inner().response.unwrap()
 }
 
 fn ids(answer: &ListOrdersResponse) -> Vec<&str> {
@@ -71,14 +82,8 @@ async fn an_order_is_shown_field_by_field() {
     service.until("O1", Status::Pending).await;
     world.command(cancel("O1", "changed my mind")).await;
     let known = service.until("O1", Status::Cancelled).await;
-    let request = GetOrderRequest {
-        order_id: "O1".to_owned(),
-    };
-    let answer = queries(&service)
-        .get_order(Request::new(request))
-        .await
-        .unwrap();
-    let order = answer.into_inner().order.unwrap();
+    let answer = queries(&service).get_order(get("O1")).await.unwrap();
+    let order = answer.into_inner().response.unwrap().order.unwrap();
     let timestamp = |time: messaging::clock::Timestamp| prost_types::Timestamp {
         seconds: time.0 / 1_000,
         nanos: i32::try_from(time.0 % 1_000).unwrap() * 1_000_000,
@@ -109,16 +114,17 @@ async fn an_order_is_shown_field_by_field() {
 async fn an_order_that_is_not_there_is_not_found_and_a_bad_id_is_refused() {
     let world = World::new().await;
     let service = world.start().await;
-    let get = async |order_id: &str| {
-        let order_id = order_id.to_owned();
-        let request = Request::new(GetOrderRequest { order_id });
-        queries(&service).get_order(request).await.unwrap_err()
-    };
-    assert_eq!(get("NONE").await.code(), Code::NotFound);
-    assert_eq!(get("a b").await.code(), Code::InvalidArgument);
-    let request = ListOrdersRequest {
-        page_size: -1,
-        ..Default::default()
+    let refused = async |request| queries(&service).get_order(request).await.unwrap_err();
+    assert_eq!(refused(get("NONE")).await.code(), Code::NotFound);
+    let nothing = Request::new(OrderQueryServiceGetOrderRequest::default());
+    for bad in [get("a b"), nothing] {
+        assert_eq!(refused(bad).await.code(), Code::InvalidArgument);
+    }
+    let request = OrderQueryServiceListOrdersRequest {
+        request: Some(ListOrdersRequest {
+            page_size: -1,
+            ..Default::default()
+        }),
     };
     let refused = queries(&service).list_orders(Request::new(request)).await;
     assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);

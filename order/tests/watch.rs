@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::proto;
-use contracts::proto::WatchOrderRequest;
 use contracts::proto::order_query_service_server::OrderQueryService;
+use contracts::proto::{OrderQueryServiceWatchOrderRequest, WatchOrderRequest};
 use futures::StreamExt;
 use harness::{World, cancel, place};
 use messaging::clock::{Clock, SystemClock, Timestamp};
@@ -68,12 +68,18 @@ impl Queries for Shown {
 
 type Watched = <OrderQueries as OrderQueryService>::WatchOrderStream;
 
+fn request(order_id: &str, after_version: i64) -> Request<OrderQueryServiceWatchOrderRequest> {
+    let order_id = order_id.to_owned();
+    Request::new(OrderQueryServiceWatchOrderRequest {
+        request: Some(WatchOrderRequest {
+            order_id,
+            after_version,
+        }),
+    })
+}
+
 async fn watch(service: &OrderQueries, after_version: i64) -> Watched {
-    let request = WatchOrderRequest {
-        order_id: "O1".to_owned(),
-        after_version,
-    };
-    let answer = service.watch_order(Request::new(request)).await;
+    let answer = service.watch_order(request("O1", after_version)).await;
     answer.unwrap().into_inner()
 }
 
@@ -87,7 +93,8 @@ async fn polled(shown: &Arc<Shown>, after_version: i64) -> Watched {
 /// The next state's version and status; `None` at the end.
 async fn next(watched: &mut Watched) -> Option<(i64, proto::order::Status)> {
     let answer = tokio::time::timeout(Duration::from_secs(30), watched.next());
-    let order = answer.await.expect("an answer")?.unwrap().order.unwrap();
+    let answer = answer.await.expect("an answer")?.unwrap();
+    let order = answer.response.unwrap().order.unwrap();
     Some((order.version, order.status()))
 }
 
@@ -162,11 +169,7 @@ async fn a_bad_request_is_refused() {
     let queries = Arc::new(Shown::default());
     let service = OrderQueries::new(queries, Feed::new(), Arc::new(SystemClock));
     for (order_id, after_version) in [("a b", 0), ("O1", -1)] {
-        let request = WatchOrderRequest {
-            order_id: order_id.to_owned(),
-            after_version,
-        };
-        let refused = service.watch_order(Request::new(request)).await;
+        let refused = service.watch_order(request(order_id, after_version)).await;
         assert_eq!(refused.err().unwrap().code(), Code::InvalidArgument);
     }
 }

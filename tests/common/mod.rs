@@ -389,6 +389,13 @@ pub(crate) fn request(order: proto::Order) -> proto::PlaceOrderRequest {
     }
 }
 
+/// An order of a `PlaceOrders` stream.
+pub(crate) fn streamed(order: proto::Order) -> proto::PlaceOrdersRequest {
+    proto::PlaceOrdersRequest {
+        request: Some(request(order)),
+    }
+}
+
 async fn count(database: &Path, query: &'static str) -> i64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(database)

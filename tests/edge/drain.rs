@@ -22,7 +22,8 @@ async fn a_call_in_flight_is_answered_and_new_connections_are_refused() {
         server.events.release.notify_one();
     };
     let (answer, ()) = tokio::join!(waiting, stop);
-    assert_eq!(answer.unwrap().into_inner().order.unwrap().order_id, "wait");
+    let answer = answer.unwrap().into_inner().response.unwrap();
+    assert_eq!(answer.order.unwrap().order_id, "wait");
     server.ended().await;
 }
 

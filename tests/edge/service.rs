@@ -8,8 +8,10 @@ use std::time::Duration;
 use contracts::proto::order_query_service_client::OrderQueryServiceClient;
 use contracts::proto::order_query_service_server::{OrderQueryService, OrderQueryServiceServer};
 use contracts::proto::{
-    GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, Order,
-    WatchOrderRequest, WatchOrderResponse,
+    GetOrderRequest, GetOrderResponse, Order, OrderQueryServiceGetOrderRequest,
+    OrderQueryServiceGetOrderResponse, OrderQueryServiceListOrdersRequest,
+    OrderQueryServiceListOrdersResponse, OrderQueryServiceWatchOrderRequest,
+    OrderQueryServiceWatchOrderResponse,
 };
 use futures::stream::{Stream, StreamExt};
 use messaging::health::{Condition, Health};
@@ -116,20 +118,22 @@ impl Server {
 }
 
 /// A request for the order that tells the service what to do.
-pub(crate) fn get(order_id: &str) -> GetOrderRequest {
-    GetOrderRequest {
-        order_id: order_id.to_owned(),
+pub(crate) fn get(order_id: &str) -> OrderQueryServiceGetOrderRequest {
+    OrderQueryServiceGetOrderRequest {
+        request: Some(GetOrderRequest {
+            order_id: order_id.to_owned(),
+        }),
     }
 }
 
 /// A request to watch.
-pub(crate) fn watch_request() -> WatchOrderRequest {
-    WatchOrderRequest::default()
+pub(crate) fn watch_request() -> OrderQueryServiceWatchOrderRequest {
+    OrderQueryServiceWatchOrderRequest::default()
 }
 
 /// A request that the service does not implement.
-pub(crate) fn list() -> ListOrdersRequest {
-    ListOrdersRequest::default()
+pub(crate) fn list() -> OrderQueryServiceListOrdersRequest {
+    OrderQueryServiceListOrdersRequest::default()
 }
 
 struct Obedient(Arc<Events>);
@@ -151,13 +155,14 @@ impl Drop for Running<'_> {
 
 #[tonic::async_trait]
 impl OrderQueryService for Obedient {
-    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
+    type WatchOrderStream =
+        Pin<Box<dyn Stream<Item = Result<OrderQueryServiceWatchOrderResponse, Status>> + Send>>;
 
     async fn get_order(
         &self,
-        request: Request<GetOrderRequest>,
-    ) -> Result<Response<GetOrderResponse>, Status> {
-        let order_id = request.into_inner().order_id;
+        request: Request<OrderQueryServiceGetOrderRequest>,
+    ) -> Result<Response<OrderQueryServiceGetOrderResponse>, Status> {
+        let order_id = request.into_inner().request.unwrap().order_id;
         match order_id.as_str() {
             "hang" => {
                 let _running = Running::enter(&self.0);
@@ -170,30 +175,31 @@ impl OrderQueryService for Obedient {
             "panic" => panic!("the secret words"),
             _ => {}
         }
-        Ok(Response::new(GetOrderResponse {
-            order: Some(Order {
-                order_id,
-                ..Order::default()
-            }),
+        let order = Some(Order {
+            order_id,
+            ..Order::default()
+        });
+        Ok(Response::new(OrderQueryServiceGetOrderResponse {
+            response: Some(GetOrderResponse { order }),
         }))
     }
 
     async fn list_orders(
         &self,
-        _: Request<ListOrdersRequest>,
-    ) -> Result<Response<ListOrdersResponse>, Status> {
+        _: Request<OrderQueryServiceListOrdersRequest>,
+    ) -> Result<Response<OrderQueryServiceListOrdersResponse>, Status> {
         Err(Status::unimplemented("not under attack"))
     }
 
     /// An order whenever it is released, without end.
     async fn watch_order(
         &self,
-        _: Request<WatchOrderRequest>,
+        _: Request<OrderQueryServiceWatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
         let events = Arc::clone(&self.0);
         let stream = futures::stream::unfold(events, async |events| {
             events.release.notified().await;
-            Some((Ok(WatchOrderResponse::default()), events))
+            Some((Ok(OrderQueryServiceWatchOrderResponse::default()), events))
         });
         Ok(Response::new(stream.boxed()))
     }

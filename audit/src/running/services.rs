@@ -9,7 +9,7 @@ use contracts::proto::stock_query_service_client::StockQueryServiceClient;
 use contracts::proto::{
     ExportOrdersRequest, ExportReservationsRequest, GetCheckpointRequest, GetCheckpointResponse,
     ListActionsRequest, ListConflictsRequest, ListParkedRequest, ListStockRequest,
-    Place as WirePlace, ShardCheckpoint,
+    Place as WirePlace, ShardCheckpoint, StockQueryServiceListStockRequest,
 };
 use inventory::domain::reservation::Reservation;
 use inventory::domain::stock::Stock;
@@ -130,12 +130,14 @@ impl Services {
         let mut client = StockQueryServiceClient::new(self.inventory.clone());
         let mut page_token = String::new();
         loop {
-            let request = ListStockRequest {
-                page_size: STOCK_PAGE_SIZE,
-                page_token,
+            let request = StockQueryServiceListStockRequest {
+                request: Some(ListStockRequest {
+                    page_size: STOCK_PAGE_SIZE,
+                    page_token,
+                }),
             };
             let page = client.list_stock(request).await.map_err(of(INVENTORY))?;
-            let page = page.into_inner();
+            let page = page.into_inner().response.unwrap_or_default();
             for level in page.stock {
                 let row = Stock {
                     on_hand: level.on_hand,

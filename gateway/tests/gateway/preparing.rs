@@ -30,7 +30,12 @@ async fn a_call_waits_for_the_registry_within_its_deadline() {
         .orders()
         .place_order(within(place("ORDER_001"), 2_000))
         .await;
-    assert_unavailable(&early.unwrap_err());
+    let early = early.unwrap_err();
+    assert_unavailable(&early);
+    assert!(
+        early.message().contains("nothing was accepted"),
+        "{early:?}"
+    );
 
     let patient = async { store.orders().place_order(place("ORDER_001")).await };
     let recover = async { store.registry.set_down(false) };

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use contracts::proto::order_query_service_server::{OrderQueryService, OrderQueryServiceServer};
 use contracts::proto::stock_query_service_server::{StockQueryService, StockQueryServiceServer};
 use contracts::proto::{
-    GetOrderRequest, GetOrderResponse, GetStockRequest, GetStockResponse, ListOrdersRequest,
-    ListOrdersResponse, ListStockRequest, ListStockResponse, Order, StockLevel, WatchOrderRequest,
-    WatchOrderResponse, order,
+    GetOrderResponse, GetStockResponse, ListOrdersResponse, Order,
+    OrderQueryServiceGetOrderRequest, OrderQueryServiceGetOrderResponse,
+    OrderQueryServiceListOrdersRequest, OrderQueryServiceListOrdersResponse,
+    OrderQueryServiceWatchOrderRequest, OrderQueryServiceWatchOrderResponse, StockLevel,
+    StockQueryServiceGetStockRequest, StockQueryServiceGetStockResponse,
+    StockQueryServiceListStockRequest, StockQueryServiceListStockResponse, WatchOrderResponse,
+    order,
 };
 use futures::stream::{Stream, StreamExt};
 use messaging::health::Health;
@@ -101,36 +105,41 @@ struct OrderService(Arc<Orders>);
 
 #[tonic::async_trait]
 impl OrderQueryService for OrderService {
-    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
+    type WatchOrderStream =
+        Pin<Box<dyn Stream<Item = Result<OrderQueryServiceWatchOrderResponse, Status>> + Send>>;
 
     async fn get_order(
         &self,
-        request: Request<GetOrderRequest>,
-    ) -> Result<Response<GetOrderResponse>, Status> {
-        let order_id = request.into_inner().order_id;
+        request: Request<OrderQueryServiceGetOrderRequest>,
+    ) -> Result<Response<OrderQueryServiceGetOrderResponse>, Status> {
+        let order_id = request.into_inner().request.unwrap().order_id;
         if order_id == HANGING {
             std::future::pending::<()>().await;
         }
         let order = self.0.known.borrow().get(&order_id).cloned();
         let order = order.ok_or_else(|| Status::not_found("no such order"))?;
-        Ok(Response::new(GetOrderResponse { order: Some(order) }))
+        Ok(Response::new(OrderQueryServiceGetOrderResponse {
+            response: Some(GetOrderResponse { order: Some(order) }),
+        }))
     }
 
     async fn list_orders(
         &self,
-        _: Request<ListOrdersRequest>,
-    ) -> Result<Response<ListOrdersResponse>, Status> {
-        Ok(Response::new(ListOrdersResponse {
-            orders: self.0.known.borrow().values().cloned().collect(),
-            next_page_token: "next".to_owned(),
+        _: Request<OrderQueryServiceListOrdersRequest>,
+    ) -> Result<Response<OrderQueryServiceListOrdersResponse>, Status> {
+        Ok(Response::new(OrderQueryServiceListOrdersResponse {
+            response: Some(ListOrdersResponse {
+                orders: self.0.known.borrow().values().cloned().collect(),
+                next_page_token: "next".to_owned(),
+            }),
         }))
     }
 
     async fn watch_order(
         &self,
-        request: Request<WatchOrderRequest>,
+        request: Request<OrderQueryServiceWatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
-        let request = request.into_inner();
+        let request = request.into_inner().request.unwrap();
         let open = Open::new(&self.0);
         let mut last = request.after_version;
         let states = WatchStream::new(self.0.known.subscribe()).filter_map(move |known| {
@@ -138,7 +147,11 @@ impl OrderQueryService for OrderService {
             let order = known.get(&request.order_id);
             let newer = order.filter(|order| order.version > last).cloned();
             last = newer.as_ref().map_or(last, |order| order.version);
-            std::future::ready(newer.map(|order| Ok(WatchOrderResponse { order: Some(order) })))
+            let answer = newer.map(|order| WatchOrderResponse { order: Some(order) });
+            std::future::ready(answer.map(|response| {
+                let response = Some(response);
+                Ok(OrderQueryServiceWatchOrderResponse { response })
+            }))
         });
         Ok(Response::new(states.boxed()))
     }
@@ -151,20 +164,22 @@ struct Stock;
 impl StockQueryService for Stock {
     async fn get_stock(
         &self,
-        request: Request<GetStockRequest>,
-    ) -> Result<Response<GetStockResponse>, Status> {
+        request: Request<StockQueryServiceGetStockRequest>,
+    ) -> Result<Response<StockQueryServiceGetStockResponse>, Status> {
         let stock = StockLevel {
-            product_id: request.into_inner().product_id,
+            product_id: request.into_inner().request.unwrap().product_id,
             on_hand: 10,
             ..StockLevel::default()
         };
-        Ok(Response::new(GetStockResponse { stock: Some(stock) }))
+        Ok(Response::new(StockQueryServiceGetStockResponse {
+            response: Some(GetStockResponse { stock: Some(stock) }),
+        }))
     }
 
     async fn list_stock(
         &self,
-        _: Request<ListStockRequest>,
-    ) -> Result<Response<ListStockResponse>, Status> {
-        Ok(Response::new(ListStockResponse::default()))
+        _: Request<StockQueryServiceListStockRequest>,
+    ) -> Result<Response<StockQueryServiceListStockResponse>, Status> {
+        Ok(Response::new(StockQueryServiceListStockResponse::default()))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contracts::proto::place_orders_response::Result as Outcome;
-use contracts::proto::{PlaceOrderRequest, PlaceOrdersResponse, order};
+use contracts::proto::{PlaceOrderRequest, PlaceOrdersRequest, PlaceOrdersResponse, order};
 use contracts::topics::ORDER_COMMANDS;
 use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
@@ -24,6 +24,12 @@ fn numbered(number: u32) -> PlaceOrderRequest {
     }
 }
 
+fn streamed(request: PlaceOrderRequest) -> PlaceOrdersRequest {
+    PlaceOrdersRequest {
+        request: Some(request),
+    }
+}
+
 fn by_request(answers: Vec<PlaceOrdersResponse>) -> BTreeMap<String, Outcome> {
     answers
         .into_iter()
@@ -36,10 +42,12 @@ async fn a_bad_order_in_the_middle_does_not_end_the_stream() {
     let store = Store::without_services().await;
     let mut requests: Vec<_> = (0..500).map(numbered).collect();
     requests[250].order.as_mut().unwrap().lines.clear();
+    let requests = requests.into_iter().map(streamed);
+    let nothing = PlaceOrdersRequest::default();
 
     let answers = store
         .orders()
-        .place_orders(stream::iter(requests))
+        .place_orders(stream::iter(requests.chain([nothing])))
         .await
         .unwrap()
         .into_inner()
@@ -48,7 +56,8 @@ async fn a_bad_order_in_the_middle_does_not_end_the_stream() {
         .await;
 
     let outcomes = by_request(answers);
-    assert_eq!(outcomes.len(), 500);
+    // The request without an order got an id of its own, and its answer.
+    assert_eq!(outcomes.len(), 501);
     for number in 0..500 {
         match &outcomes[&request_id(number)] {
             Outcome::Acceptance(acceptance) => {
@@ -78,7 +87,7 @@ async fn answers_come_while_the_stream_is_open() {
         .unwrap()
         .into_inner();
     for number in 0..3 {
-        requests.send(numbered(number)).await.unwrap();
+        requests.send(streamed(numbered(number))).await.unwrap();
         let answer = soon(answers.message()).await.unwrap().unwrap();
         assert_eq!(answer.request_id, request_id(number));
     }
@@ -100,7 +109,7 @@ async fn a_stop_answers_what_was_read_and_tells_that_there_is_no_more() {
         wait_for: Some(order::Status::Reserved.into()),
         ..numbered(0)
     };
-    requests.send(waiting).await.unwrap();
+    requests.send(streamed(waiting)).await.unwrap();
     services.orders.watched(1).await;
     store.shutdown.cancel();
     let answer = soon(answers.message()).await.unwrap().unwrap();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use contracts::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, is_id};
 use contracts::proto::stock_query_service_server::StockQueryService;
 use contracts::proto::{
-    GetStockRequest, GetStockResponse, ListStockRequest, ListStockResponse, StockLevel,
+    GetStockResponse, ListStockRequest, ListStockResponse, StockLevel,
+    StockQueryServiceGetStockRequest, StockQueryServiceGetStockResponse,
+    StockQueryServiceListStockRequest, StockQueryServiceListStockResponse,
 };
 use contracts::validate::{self, Violation};
 use messaging::status;
@@ -34,14 +36,16 @@ impl StockQueries {
 impl StockQueryService for StockQueries {
     async fn get_stock(
         &self,
-        request: Request<GetStockRequest>,
-    ) -> Result<Response<GetStockResponse>, Status> {
-        let product_id = request.into_inner().product_id;
+        request: Request<StockQueryServiceGetStockRequest>,
+    ) -> Result<Response<StockQueryServiceGetStockResponse>, Status> {
+        let product_id = request.into_inner().request.unwrap_or_default().product_id;
         check(validate::id("product_id", &product_id))?;
         let found = self.queries.stock(&product_id).await;
         match found.map_err(|error| status::of_store(&error))? {
-            Some(stock) => Ok(Response::new(GetStockResponse {
-                stock: Some(level(product_id, stock)),
+            Some(stock) => Ok(Response::new(StockQueryServiceGetStockResponse {
+                response: Some(GetStockResponse {
+                    stock: Some(level(product_id, stock)),
+                }),
             })),
             None => Err(Status::not_found(format!(
                 "product {product_id} was never received; a receipt accepted a moment ago may \
@@ -52,9 +56,9 @@ impl StockQueryService for StockQueries {
 
     async fn list_stock(
         &self,
-        request: Request<ListStockRequest>,
-    ) -> Result<Response<ListStockResponse>, Status> {
-        let request = request.into_inner();
+        request: Request<StockQueryServiceListStockRequest>,
+    ) -> Result<Response<StockQueryServiceListStockResponse>, Status> {
+        let request = request.into_inner().request.unwrap_or_default();
         let size = page_size(&request)?;
         // One more than asked for tells whether another page follows.
         let listed = self.queries.page(&request.page_token, size + 1).await;
@@ -69,9 +73,11 @@ impl StockQueryService for StockQueries {
             Some(last) if more => last.product_id.clone(),
             _ => String::new(),
         };
-        Ok(Response::new(ListStockResponse {
-            stock,
-            next_page_token,
+        Ok(Response::new(StockQueryServiceListStockResponse {
+            response: Some(ListStockResponse {
+                stock,
+                next_page_token,
+            }),
         }))
     }
 }
@@ -128,6 +134,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use async_trait::async_trait;
+    use contracts::proto::GetStockRequest;
     use messaging::store::{Error, ErrorKind};
     use tonic::Code;
     use tonic_types::StatusExt;
@@ -172,11 +179,13 @@ mod tests {
     }
 
     async fn get(service: &StockQueries, id: &str) -> Result<StockLevel, Status> {
-        let request = GetStockRequest {
-            product_id: id.to_owned(),
+        let request = StockQueryServiceGetStockRequest {
+            request: Some(GetStockRequest {
+                product_id: id.to_owned(),
+            }),
         };
         let answer = service.get_stock(Request::new(request)).await?;
-        Ok(answer.into_inner().stock.unwrap())
+        Ok(answer.into_inner().response.unwrap().stock.unwrap())
     }
 
     async fn list(
@@ -184,14 +193,14 @@ mod tests {
         page_size: i32,
         page_token: &str,
     ) -> Result<(Vec<String>, String), Status> {
-        let request = ListStockRequest {
-            page_size,
-            page_token: page_token.to_owned(),
+        let request = StockQueryServiceListStockRequest {
+            request: Some(ListStockRequest {
+                page_size,
+                page_token: page_token.to_owned(),
+            }),
         };
-        let answer = service
-            .list_stock(Request::new(request))
-            .await?
-            .into_inner();
+        let answer = service.list_stock(Request::new(request)).await?;
+        let answer = answer.into_inner().response.unwrap();
         let ids = answer.stock.into_iter().map(|level| level.product_id);
         Ok((ids.collect(), answer.next_page_token))
     }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use contracts::proto::order_query_service_server::OrderQueryService;
 use contracts::proto::{
-    GetOrderRequest, GetOrderResponse, ListOrdersRequest, ListOrdersResponse, WatchOrderRequest,
-    WatchOrderResponse,
+    GetOrderResponse, ListOrdersResponse, OrderQueryServiceGetOrderRequest,
+    OrderQueryServiceGetOrderResponse, OrderQueryServiceListOrdersRequest,
+    OrderQueryServiceListOrdersResponse, OrderQueryServiceWatchOrderRequest,
+    OrderQueryServiceWatchOrderResponse, WatchOrderRequest, WatchOrderResponse,
 };
 use contracts::validate::{self, Violation};
 use futures::stream::{Stream, StreamExt};
@@ -46,18 +48,21 @@ impl OrderQueries {
 
 #[tonic::async_trait]
 impl OrderQueryService for OrderQueries {
-    type WatchOrderStream = Pin<Box<dyn Stream<Item = Result<WatchOrderResponse, Status>> + Send>>;
+    type WatchOrderStream =
+        Pin<Box<dyn Stream<Item = Result<OrderQueryServiceWatchOrderResponse, Status>> + Send>>;
 
     async fn get_order(
         &self,
-        request: Request<GetOrderRequest>,
-    ) -> Result<Response<GetOrderResponse>, Status> {
-        let order_id = request.into_inner().order_id;
+        request: Request<OrderQueryServiceGetOrderRequest>,
+    ) -> Result<Response<OrderQueryServiceGetOrderResponse>, Status> {
+        let order_id = request.into_inner().request.unwrap_or_default().order_id;
         check(validate::id("order_id", &order_id))?;
         let found = self.queries.get(&order_id).await;
         match found.map_err(|error| status::of_store(&error))? {
-            Some(order) => Ok(Response::new(GetOrderResponse {
-                order: Some(convert::order(&order)),
+            Some(order) => Ok(Response::new(OrderQueryServiceGetOrderResponse {
+                response: Some(GetOrderResponse {
+                    order: Some(convert::order(&order)),
+                }),
             })),
             None => Err(Status::not_found(format!(
                 "order {order_id} is not known; one accepted a moment ago may still be on its way"
@@ -67,9 +72,10 @@ impl OrderQueryService for OrderQueries {
 
     async fn list_orders(
         &self,
-        request: Request<ListOrdersRequest>,
-    ) -> Result<Response<ListOrdersResponse>, Status> {
-        let page = page::parse(request.into_inner()).or_else(refuse)?;
+        request: Request<OrderQueryServiceListOrdersRequest>,
+    ) -> Result<Response<OrderQueryServiceListOrdersResponse>, Status> {
+        let request = request.into_inner().request.unwrap_or_default();
+        let page = page::parse(request).or_else(refuse)?;
         // One more than asked for tells whether another page follows.
         let listed = self
             .queries
@@ -90,17 +96,19 @@ impl OrderQueryService for OrderQueries {
         if answer.orders.len() == found {
             answer.next_page_token.clear();
         }
-        Ok(Response::new(answer))
+        Ok(Response::new(OrderQueryServiceListOrdersResponse {
+            response: Some(answer),
+        }))
     }
 
     async fn watch_order(
         &self,
-        request: Request<WatchOrderRequest>,
+        request: Request<OrderQueryServiceWatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
         let WatchOrderRequest {
             order_id,
             after_version,
-        } = request.into_inner();
+        } = request.into_inner().request.unwrap_or_default();
         let negative =
             (after_version < 0).then(|| Violation::new("after_version", "must not be negative"));
         check(
@@ -116,8 +124,10 @@ impl OrderQueryService for OrderQueries {
             after_version,
         );
         let answers = states.map(|state| match state {
-            Ok(order) => Ok(WatchOrderResponse {
-                order: Some(convert::order(&order)),
+            Ok(order) => Ok(OrderQueryServiceWatchOrderResponse {
+                response: Some(WatchOrderResponse {
+                    order: Some(convert::order(&order)),
+                }),
             }),
             Err(error) => Err(status::of_store(&error)),
         });

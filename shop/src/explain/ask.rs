@@ -10,7 +10,8 @@ use contracts::proto::stock_query_service_client::StockQueryServiceClient;
 use contracts::proto::{
     Action, ConflictingMessage, ExportReservationsRequest, GetCheckpointRequest, GetOrderRequest,
     GetStockRequest, ListActionsRequest, ListConflictsRequest, ListParkedRequest, Order,
-    ParkedMessage, Place, ReservationRow, ShardCheckpoint, StockLevel,
+    OrderQueryServiceGetOrderRequest, ParkedMessage, Place, ReservationRow, ShardCheckpoint,
+    StockLevel, StockQueryServiceGetStockRequest,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -190,11 +191,14 @@ impl Asked {
     /// Order's row.
     pub(super) async fn order(&self, order_id: &str) -> Told<Order> {
         self.ask(async |channel| {
-            let request = self.request(GetOrderRequest {
-                order_id: order_id.to_owned(),
+            let request = self.request(OrderQueryServiceGetOrderRequest {
+                request: Some(GetOrderRequest {
+                    order_id: order_id.to_owned(),
+                }),
             });
             let mut client = OrderQueryServiceClient::new(channel);
-            Ok(client.get_order(request).await?.into_inner().order)
+            let answer = client.get_order(request).await?.into_inner().response;
+            Ok(answer.and_then(|answer| answer.order))
         })
         .await
     }
@@ -220,11 +224,14 @@ impl Asked {
     /// The stock of a product.
     pub(super) async fn stock(&self, product_id: &str) -> Told<StockLevel> {
         self.ask(async |channel| {
-            let request = self.request(GetStockRequest {
-                product_id: product_id.to_owned(),
+            let request = self.request(StockQueryServiceGetStockRequest {
+                request: Some(GetStockRequest {
+                    product_id: product_id.to_owned(),
+                }),
             });
             let mut client = StockQueryServiceClient::new(channel);
-            Ok(client.get_stock(request).await?.into_inner().stock)
+            let answer = client.get_stock(request).await?.into_inner().response;
+            Ok(answer.and_then(|answer| answer.stock))
         })
         .await
     }
