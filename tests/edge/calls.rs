@@ -44,10 +44,11 @@ async fn call_with_timeout(server: &Server, path: &str, timeout: &str, message: 
     }
 }
 
-/// The framed message that asks for an order: not compressed, length, field 1 as text.
+/// The framed message that asks for an order: not compressed, length, in field 1 a message whose
+/// field 1 is the id as text.
 fn framed(order_id: &str) -> Vec<u8> {
     let len = u8::try_from(order_id.len()).unwrap();
-    let mut frame = vec![0, 0, 0, 0, len + 2, 0x0a, len];
+    let mut frame = vec![0, 0, 0, 0, len + 4, 0x0a, len + 2, 0x0a, len];
     frame.extend_from_slice(order_id.as_bytes());
     frame
 }
