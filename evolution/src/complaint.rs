@@ -54,7 +54,7 @@ pub enum Rule {
     UsedOnce,
     /// Every field says what it holds.
     Doc,
-    /// A default has the type of its field.
+    /// A default has the type of its field, and keeps its value.
     Default,
     /// The golden bytes of every version are there, and read as the value they were written from.
     GoldenBytes,

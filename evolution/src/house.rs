@@ -1,7 +1,8 @@
 //! The rules of the house, beyond what Avro's resolution asks.
 //!
-//! Implementations differ in aliases, in references, in logical types that change; and bytes are not
-//! always a string. What they agree on is what is left when these are left out.
+//! Implementations differ in aliases, in references, in logical types that change; bytes are not
+//! always a string; and a default that changes makes one record mean two things to readers of
+//! different ages. What they agree on is what is left when these are left out.
 
 use std::path::Path;
 
@@ -139,10 +140,28 @@ fn changed(new: &What<'_>, old: &What<'_>, number: u32) -> Option<Breach> {
         )),
         (What::Definition(_, new), What::Definition(_, old)) => {
             let (now, before) = (logical(new), logical(old));
-            (now != before).then(|| relabelled(now, before, number))
+            let relabelled = (now != before).then(|| relabelled(now, before, number));
+            relabelled.or_else(|| revalued(new, old, number))
         }
+        (What::Field(new), What::Field(old)) => revalued(new, old, number),
         _ => None,
     }
+}
+
+/// A default is part of what a record without the field says, to a reader of any age.
+fn revalued(
+    new: &serde_json::Map<String, Value>,
+    old: &serde_json::Map<String, Value>,
+    number: u32,
+) -> Option<Breach> {
+    let (now, before) = (new.get("default")?, old.get("default")?);
+    (now != before).then(|| {
+        (
+            Rule::Default,
+            format!("{before} in version {number}, {now} now: one record would mean two things"),
+            format!("keep the default {before}"),
+        )
+    })
 }
 
 fn relabelled(new: Option<String>, old: Option<String>, number: u32) -> Breach {

@@ -183,21 +183,6 @@ pub(crate) fn a_field_of_the_lines_goes(today: &str) -> Change {
     undone(a_field_of_the_lines_comes(today))
 }
 
-/// A default fills in for a writer without the field. Here every writer has it, and what its own
-/// schema filled in stays.
-pub(crate) fn a_default_changes_its_value(today: &str) -> Change {
-    let with =
-        |default: &str| Text::of(today).with(&field("greeting", json!("string"), json!(default)));
-    let side = |own: &str, other: &str| Side {
-        reads: message("greeting", json!(other)),
-        ..side(&with(own))
-    };
-    Change {
-        old: side("Hello", "Good day"),
-        new: side("Good day", "Hello"),
-    }
-}
-
 /// A field whose enum has the default symbol WEB.
 fn channel(today: &str, symbols: &[&str], writes: &str, reads: &str) -> Side {
     let of = json!({"type": "enum", "name": "Channel", "symbols": symbols, "default": "WEB"});
@@ -269,30 +254,25 @@ pub(crate) fn the_currency_comes(today: &str) -> Change {
 }
 
 /// What a release that changes much does to one schema: fields come, go and change places, an enum
-/// gets one symbol and loses another, a default and the docs change.
+/// gets one symbol and loses another, the docs change.
 pub(crate) fn everything_at_once(today: &str) -> Change {
     let symbols = |own: &str| json!({"type": "enum", "name": "Channel", "symbols": ["WEB", own], "default": "WEB"});
-    let both = |own: &str, greeting: &str| {
-        Text::of(today)
-            .with(&field("channel", symbols(own), json!("WEB")))
-            .with(&field("greeting", json!("string"), json!(greeting)))
-    };
+    let both = |own: &str| Text::of(today).with(&field("channel", symbols(own), json!("WEB")));
     let priority = field("priority", json!("int"), json!(5));
     let note = field("note", json!(["null", "string"]), json!(null));
     let gift = field("gift", json!("boolean"), json!(false));
-    let old = both("SHOP", "Hello").with(&priority);
-    let new = both("PHONE", "Good day")
+    let old = both("SHOP").with(&priority);
+    let new = both("PHONE")
         .with(&note)
         .with_in_lines(&gift)
         .documented_otherwise()
         .reversed();
-    let met =
-        |greeting: &str| message("greeting", json!(greeting)).and(message("channel", json!("WEB")));
+    let met = || message("channel", json!("WEB"));
     Change {
         old: Side {
             text: old.leak(),
             writes: message("priority", json!(9)).and(message("channel", json!("SHOP"))),
-            reads: message("priority", json!(5)).and(met("Good day")),
+            reads: message("priority", json!(5)).and(met()),
         },
         new: Side {
             text: new.leak(),
@@ -301,7 +281,7 @@ pub(crate) fn everything_at_once(today: &str) -> Change {
                 .and(line("gift", json!(true))),
             reads: message("note", json!(null))
                 .and(line("gift", json!(false)))
-                .and(met("Hello")),
+                .and(met()),
         },
     }
 }

@@ -61,7 +61,6 @@ both_ways! { Kind::ALL =>
     a_nested_record_goes,
     a_field_of_the_lines_comes,
     a_field_of_the_lines_goes,
-    a_default_changes_its_value,
     an_enum_with_a_default_gets_a_symbol,
     an_enum_with_a_default_loses_a_symbol,
     symbols_change_places,
