@@ -4,6 +4,7 @@
 //! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
 
 pub mod access;
+mod refusal;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use self::access::AccessArgs;
+pub use self::refusal::Refusal;
 use crate::log::kafka::{self, KafkaLog};
 use crate::message::Binding;
 use crate::store::postgres::Location;
@@ -81,8 +83,8 @@ pub struct RegistryArgs {
     )]
     pub registry: String,
 
-    /// Whether schemas that the registry lacks are registered at start; with false the service
-    /// waits until somebody has registered them.
+    /// Whether schemas that the registry lacks are registered at start; with false a service
+    /// that finds one missing refuses to start.
     #[arg(
         long,
         env = "SHOP_REGISTER_SCHEMAS",

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{TelemetryArgs, access};
+use crate::config::{Refusal, RegistryArgs, TelemetryArgs, access};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
@@ -97,7 +97,8 @@ where
         let reason = match ask().await {
             Err(error) if error.kind == store::ErrorKind::Retry => error.to_string(),
             answer => {
-                health.set(PART, Condition::Running);
+                // Not running: that alone would make a program ready which has not begun.
+                health.remove(PART);
                 return answer.map(Some);
             }
         };
@@ -159,10 +160,42 @@ pub enum Error {
     /// The registry's address cannot be used.
     #[error("--registry: {0}")]
     Registry(#[from] registry::Error),
+    /// The registry does not let the service write.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The gRPC server cannot run.
     #[error(transparent)]
     Server(#[from] server::Error),
     /// The context cannot run.
     #[error(transparent)]
-    Runtime(#[from] runtime::Error),
+    Runtime(runtime::Error),
+}
+
+impl Error {
+    /// Why a context that was started with these flags has ended.
+    #[must_use]
+    pub fn ended(error: runtime::Error, registry: &RegistryArgs) -> Self {
+        match error {
+            runtime::Error::Registry(source) => Self::Refused(registry.refusal(source)),
+            other => Self::Runtime(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_is_reached_does_not_make_a_program_ready() {
+        let (health, stop) = (Health::new(), CancellationToken::new());
+        let away = store::Error::new(store::ErrorKind::Retry, "open", "it is away");
+        let mut answers = vec![Ok(()), Err(away)];
+        let opened = until_reachable(&health, &stop, || {
+            let answer = answers.pop().unwrap();
+            async { answer }
+        });
+        assert_eq!(opened.await.unwrap(), Some(()));
+        assert!(!health.is_ready());
+    }
 }

@@ -85,6 +85,12 @@ pub fn outcome_unknown() -> Status {
     )
 }
 
+/// UNAVAILABLE for a command that could not be written at all: a topic or a schema is missing yet.
+#[must_use]
+pub fn not_writable() -> Status {
+    unavailable("the log's topics or the schemas are not ready; nothing was accepted")
+}
+
 /// The answer to a call that the database failed.
 #[must_use]
 pub fn of_store(error: &store::Error) -> Status {

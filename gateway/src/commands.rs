@@ -42,6 +42,26 @@ pub(crate) struct Origin {
     tracestate: Option<String>,
 }
 
+/// What is known of a command that was not acknowledged.
+enum Known {
+    /// It was not tried: topics or schemas are missing.
+    NotWritable,
+    /// An append is under way, whose outcome nobody knows.
+    UnderWay,
+    /// The last append failed like this; the outcome of an earlier one may be unknown.
+    Failed(Arc<log::Error>),
+}
+
+impl Known {
+    fn told(&self) -> Status {
+        match self {
+            Self::NotWritable => status::not_writable(),
+            Self::UnderWay => status::outcome_unknown(),
+            Self::Failed(error) => status::of_log(error),
+        }
+    }
+}
+
 impl Commands {
     /// Commands go through `appenders` (by topic) once `writable` holds the bound schemas: it is
     /// empty while topics or schemas are not as this program needs them.
@@ -79,27 +99,21 @@ impl Commands {
         origin: &Origin,
         budget: Duration,
     ) -> Result<(), Status> {
-        let mut known = None;
+        let mut known = Known::NotWritable;
         let appended = self.append(command, message_id, origin, &mut known);
         tokio::time::timeout(budget, appended)
             .await
-            .unwrap_or_else(|_| {
-                Err(
-                    known.map_or_else(status::outcome_unknown, |error: Arc<log::Error>| {
-                        status::of_log(&error)
-                    }),
-                )
-            })
+            .unwrap_or_else(|_| Err(known.told()))
     }
 
     /// Tries until the log acknowledges or a failure is final. `known` is what a caller who gives
-    /// up can be told: it is empty while an append is under way, whose outcome nobody knows.
+    /// up can be told.
     async fn append<M: Message>(
         &self,
         command: &M,
         message_id: &str,
         origin: &Origin,
-        known: &mut Option<Arc<log::Error>>,
+        known: &mut Known,
     ) -> Result<(), Status> {
         let appender = self.appenders.get(M::TOPIC).ok_or_else(status::internal)?;
         let writer = self.writable.writer().await;
@@ -110,7 +124,7 @@ impl Commands {
         let mut backoff = limits::BACKOFF.start();
         let mut ambiguous = None;
         loop {
-            known.clone_from(&ambiguous);
+            *known = Known::UnderWay;
             crash::here(Point::BeforeSubmit);
             let error = match appender.append(record.clone()).await {
                 Ok(_) => {
@@ -122,11 +136,11 @@ impl Commands {
             match error.kind {
                 // One unknown outcome stays, whatever later tries tell.
                 ErrorKind::Ambiguous => ambiguous = Some(error),
-                ErrorKind::Retry | ErrorKind::UnknownTopic => *known = Some(error),
+                ErrorKind::Retry | ErrorKind::UnknownTopic => *known = Known::Failed(error),
                 ErrorKind::OutOfRange | ErrorKind::Fatal => return Err(status::of_log(&error)),
             }
-            if ambiguous.is_some() {
-                known.clone_from(&ambiguous);
+            if let Some(error) = &ambiguous {
+                *known = Known::Failed(Arc::clone(error));
             }
             self.clock.sleep(backoff.next(self.ids.random())).await;
         }

@@ -17,7 +17,6 @@
 //! | `writable` | the way into the log, once it is open |
 //! | `wiring` | the adapters |
 
-use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::net::TcpListener;
 use std::pin::Pin;
@@ -26,14 +25,14 @@ use std::sync::Arc;
 use contracts::proto::inventory_service_server::InventoryServiceServer;
 use contracts::proto::order_service_server::OrderServiceServer;
 use messaging::clock::Clock;
-use messaging::config::{LogArgs, RegistryArgs, access};
+use messaging::config::{LogArgs, Refusal, RegistryArgs, access};
 use messaging::health::Health;
 use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
 use messaging::log::Log;
 use messaging::log::appender::Appender;
 use messaging::message::Binding;
-use messaging::registry::SchemaRegistry;
+use messaging::registry::{self, SchemaRegistry};
 use messaging::server;
 use messaging::spawner::Spawner;
 use tokio_util::sync::CancellationToken;
@@ -122,7 +121,7 @@ pub struct Options {
     pub binding: Binding,
 }
 
-/// Why the gateway cannot start.
+/// Why the gateway cannot start; each message is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A flag's value is no usable URL.
@@ -138,6 +137,12 @@ pub enum Error {
     /// The log cannot be used as the flags say.
     #[error(transparent)]
     Access(#[from] access::Error),
+    /// The registry refuses a schema that the gateway writes.
+    #[error(transparent)]
+    Registry(registry::Error),
+    /// The same, with the flags that say where.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The server cannot run.
     #[error(transparent)]
     Server(#[from] server::Error),
@@ -160,10 +165,10 @@ impl Error {
 /// Serves the public API on `listener` until `shutdown`, then drains.
 ///
 /// It serves from the start: what it needs (topics, schemas) is prepared in the background, and
-/// `health` tells how far that is.
+/// `health` tells how far that is. A gateway that must not write does not go on serving.
 ///
 /// # Errors
-/// When an argument is unusable or the listener cannot be served.
+/// When an argument is unusable, the registry refuses a schema, or the listener cannot be served.
 pub async fn run(
     args: Args,
     listener: TcpListener,
@@ -174,13 +179,17 @@ pub async fn run(
         partitions: args.log.partitions,
         binding: args.registry.binding(),
     };
-    serve(wiring::ports(&args)?, options, listener, health, shutdown).await
+    let served = serve(wiring::ports(&args)?, options, listener, health, shutdown).await;
+    served.map_err(|error| match error {
+        Error::Registry(source) => args.registry.refusal(source).into(),
+        other => other,
+    })
 }
 
 /// As [`run`], over `ports`.
 ///
 /// # Errors
-/// When the listener cannot be served.
+/// When the registry refuses a schema, or the listener cannot be served.
 pub async fn serve(
     ports: Ports,
     options: Options,
@@ -196,7 +205,7 @@ pub async fn serve(
     let routes = routes(orders, inventory, &health)?;
     tokio::select! {
         served = server::serve_grpc(listener, routes, shutdown) => Ok(served?),
-        never = preparing => match never {},
+        refused = preparing => Err(Error::Registry(refused)),
     }
 }
 
@@ -206,8 +215,9 @@ pub struct Gateway {
     pub orders: Orders,
     /// `shop.v1.InventoryService`.
     pub inventory: Inventory,
-    /// Keeps topics and schemas prepared; commands wait until it has run that far.
-    pub preparing: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+    /// Keeps topics and schemas prepared; commands wait until it has run that far. It ends only with
+    /// the registry's refusal of a schema: then the gateway must not go on.
+    pub preparing: Pin<Box<dyn Future<Output = registry::Error> + Send>>,
 }
 
 impl Gateway {

@@ -1,5 +1,5 @@
-//! What commands need before they can be written: topics and schemas. Prepared in the background,
-//! retried for ever, and watched.
+//! What commands need before they can be written: topics and schemas. Prepared in the background
+//! and watched. What may pass is tried again for ever; a registry that refuses a schema ends it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -62,17 +62,24 @@ impl Preparation {
         self.health.set(SCHEMAS, Condition::Starting);
     }
 
-    /// Keeps `writable` true to the state of topics and schemas; runs for ever.
+    /// Keeps `writable` true to the state of topics and schemas; returns only when the registry
+    /// refuses a schema, with why.
     ///
     /// A log that stops answering does not take a bound writer away: appends fail or wait by
     /// themselves. Topics cut otherwise do: a record would land in the wrong partition.
-    pub(crate) async fn run(&self, writable: Writable) -> Infallible {
+    pub(crate) async fn run(&self, writable: Writable) -> registry::Error {
         let topics = watch::Sender::new(false);
         let schemas = watch::Sender::new(None);
         let published = publish(topics.subscribe(), schemas.subscribe(), writable);
-        let (never, (), ()) =
-            tokio::join!(self.keep_topics(&topics), self.bind(&schemas), published);
-        never
+        let keeping = async { Ok::<Infallible, _>(self.keep_topics(&topics).await) };
+        let publishing = async {
+            published.await;
+            Ok(())
+        };
+        match tokio::try_join!(keeping, self.bind(&schemas), publishing) {
+            Ok((never, (), ())) => match never {},
+            Err(refused) => refused,
+        }
     }
 
     /// Creates the topics and looks at them again and again.
@@ -124,7 +131,13 @@ impl Preparation {
     }
 
     /// Binds the schemas, once.
-    async fn bind(&self, bound: &watch::Sender<Option<Arc<Writer>>>) {
+    ///
+    /// # Errors
+    /// When the registry has an answer that only a person can change.
+    async fn bind(
+        &self,
+        bound: &watch::Sender<Option<Arc<Writer>>>,
+    ) -> Result<(), registry::Error> {
         let registrations: Vec<Registration> =
             [OrderCommand::REGISTRATIONS, InventoryCommand::REGISTRATIONS].concat();
         let mut backoff = messaging::limits::BACKOFF.start();
@@ -134,23 +147,16 @@ impl Preparation {
                     Ok(writer) => {
                         bound.send_replace(Some(Arc::new(writer)));
                         self.health.set(SCHEMAS, Condition::Running);
-                        return;
+                        return Ok(());
                     }
                     Err(error) => error,
                 };
             let reason = error.to_string();
-            self.health.set(
-                SCHEMAS,
-                match error.kind {
-                    registry::ErrorKind::Retry | registry::ErrorKind::NotFound => {
-                        Condition::Stalled { reason }
-                    }
-                    // A person must act, and may act on the registry: asking goes on.
-                    registry::ErrorKind::Incompatible | registry::ErrorKind::Invalid => {
-                        Condition::Stopped { reason }
-                    }
-                },
-            );
+            if error.kind != registry::ErrorKind::Retry {
+                self.health.set(SCHEMAS, Condition::Stopped { reason });
+                return Err(error);
+            }
+            self.health.set(SCHEMAS, Condition::Stalled { reason });
             self.pause(&mut backoff).await;
         }
     }

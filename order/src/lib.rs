@@ -146,8 +146,12 @@ async fn serve<S: Store<OrderContext> + Operations>(
     );
     let serving = server::serve_grpc(listener, routes, shutdown);
     // The first to fail takes the other with it.
-    tokio::try_join!(async { consuming.await.map_err(Error::Runtime) }, async {
-        serving.await.map_err(Error::Server)
-    },)?;
+    tokio::try_join!(
+        async {
+            let ended = consuming.await;
+            ended.map_err(|error| Error::ended(error, &args.registry))
+        },
+        async { serving.await.map_err(Error::Server) },
+    )?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredS
 use tokio::time::Instant;
 
 use super::subjects::Subjects;
-use super::{Error, ErrorKind, SchemaId, SchemaRegistry};
+use super::{Error, ErrorKind, SchemaId, SchemaRegistry, words};
 use crate::codec::Schema;
 use crate::limits;
 
@@ -179,11 +179,7 @@ fn parse(answer: RawRegisteredSchema) -> Result<Schema, String> {
 /// By the registry's own error codes, which only a registry gives: a bare 404 of a proxy or a
 /// wrong path says nothing about a schema.
 fn kind_of(error: &SRCError) -> ErrorKind {
-    let code = error
-        .source()
-        .and_then(|source| source.downcast_ref::<RawError>())
-        .map(|raw| raw.error_code);
-    match code {
+    match answered(error).map(|answer| answer.error_code) {
         Some(40401..=40403) => ErrorKind::NotFound,
         Some(409 | 40901..=40999) => ErrorKind::Incompatible,
         Some(422 | 42201) => ErrorKind::Invalid,
@@ -191,11 +187,24 @@ fn kind_of(error: &SRCError) -> ErrorKind {
     }
 }
 
+/// The registry's own words, where it has answered, or what happened on the way; one line.
 fn describe(error: &SRCError) -> String {
-    match &error.cause {
-        Some(cause) => format!("{}: {cause}", error.error),
-        None => error.error.clone(),
-    }
+    let text = match answered(error) {
+        Some(answer) => format!("{} (error {})", answer.message, answer.error_code),
+        None => match error.source() {
+            Some(cause) => format!("{}: {}", error.error, words(cause)),
+            None => error.error.clone(),
+        },
+    };
+    // Registries quote schemas, which have many lines.
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the registry has answered. The client gives 0 for the code of an answer that is none of a
+/// registry's.
+fn answered(error: &SRCError) -> Option<&RawError> {
+    let answer = error.source()?.downcast_ref::<RawError>()?;
+    (answer.error_code != 0).then_some(answer)
 }
 
 #[cfg(test)]

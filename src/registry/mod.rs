@@ -58,3 +58,14 @@ pub struct Error {
     /// The registry's answer or the transport's failure.
     pub detail: String,
 }
+
+/// An error with its causes: the first one of reqwest's says only which URL.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -6,7 +6,7 @@ use reqwest::{Client, Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Error, ErrorKind};
+use super::{Error, ErrorKind, words};
 use crate::limits;
 
 /// The calls of Confluent's REST API about subjects. Source:
@@ -162,15 +162,4 @@ fn unusable(subject: &str) -> Error {
         subject: subject.to_owned(),
         detail: "the answer is not what the registry's API promises".to_owned(),
     }
-}
-
-/// An error with its causes: the first one of reqwest's says only which URL.
-fn words(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -13,7 +13,7 @@ use crate::limits::{BACKOFF, FETCH_BYTES_MAX, FETCH_WAIT_MAX, TOPIC_RETENTION, T
 use crate::log::{self, Consumed, ReadLimit};
 use crate::retry::Backoff;
 use crate::runtime::ahead::{self, Ahead, Inlet};
-use crate::runtime::classify::classify;
+use crate::runtime::classify::{GivenUp, classify};
 use crate::runtime::item::{self, Item, Kind, Origin};
 use crate::runtime::service::Service;
 use crate::runtime::startup::may_pass;
@@ -191,8 +191,9 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
     /// Decodes `records` and passes them on, a turn's worth at a time; `None` when the shard has gone.
     async fn hand_over(&mut self, records: Vec<Consumed>) -> Option<()> {
         let mut items = Vec::with_capacity(records.len().min(TURN_RECORDS_MAX));
+        let mut given_up = GivenUp::default();
         for consumed in records {
-            let kind = self.classify(&consumed).await;
+            let kind = self.kind(&consumed, &mut given_up, &mut items).await?;
             self.position.next = consumed.offset + 1;
             let hash = item::hash(&consumed.record);
             self.position.last = Some(hash);
@@ -204,17 +205,26 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                 kind,
             });
             if items.len() == TURN_RECORDS_MAX {
-                self.inlet.put(std::mem::take(&mut items)).await?;
+                self.put(&mut items).await?;
             }
         }
-        if !items.is_empty() {
-            self.inlet.put(items).await?;
-        }
-        Some(())
+        self.put(&mut items).await
     }
 
-    /// What a record is, waiting for a registry that is down.
-    async fn classify(&mut self, consumed: &Consumed) -> Kind<C::Message> {
+    async fn put(&self, items: &mut Vec<Item<C::Message>>) -> Option<()> {
+        if items.is_empty() {
+            return Some(());
+        }
+        self.inlet.put(std::mem::take(items)).await
+    }
+
+    /// What a record is, waiting for a registry that is down. The items before it do not wait.
+    async fn kind(
+        &mut self,
+        consumed: &Consumed,
+        given_up: &mut GivenUp,
+        before: &mut Vec<Item<C::Message>>,
+    ) -> Option<Kind<C::Message>> {
         let origin = Origin {
             input: self.input,
             partition: self.shard.0,
@@ -224,16 +234,17 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         let topic = Arc::clone(&self.position.topic);
         let mut stalled = false;
         loop {
-            match classify(&service, origin, consumed, &topic).await {
+            match classify(&service, origin, consumed, &topic, given_up).await {
                 Ok(kind) => {
                     if stalled {
                         self.backoff.reset();
                         self.report(Condition::Running);
                     }
-                    return kind;
+                    return Some(kind);
                 }
                 Err(error) => {
                     stalled = true;
+                    self.put(before).await?;
                     self.stall(&error.into()).await;
                 }
             }

@@ -10,7 +10,7 @@ use crate::log;
 use crate::message::Writer;
 use crate::registry;
 use crate::runtime::takeover::check_database;
-use crate::runtime::{Error, Options, Ports};
+use crate::runtime::{Error, Options, Ports, supervise};
 use crate::store::{self, Store};
 
 /// The health part of start-up.
@@ -29,6 +29,8 @@ pub(crate) async fn prepare<C: Context, S: Store<C>>(
     loop {
         match attempt(context, store, ports, options).await {
             Ok(writer) => {
+                // Announced first: in between the service would look ready without a shard.
+                health.set(supervise::PART, Condition::Starting);
                 health.set(PART, Condition::Running);
                 return Ok(writer);
             }

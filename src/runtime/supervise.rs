@@ -23,7 +23,7 @@ use crate::spawner::Task;
 use crate::store::{Claimed, Store};
 
 /// The health part of taking shards over and of what every process checks.
-const PART: &str = "ownership";
+pub(crate) const PART: &str = "ownership";
 
 /// A shard that runs here.
 struct Running {
@@ -100,7 +100,6 @@ async fn run<C: Context, S: Store<C>>(
 impl<C: Context, S: Store<C>> Supervisor<C, S> {
     /// Takes over what the lease gives at the start; waits for what passes, fails on the rest.
     async fn first_shards(&mut self) -> Result<(), Error> {
-        self.report(Condition::Starting);
         let mut backoff = BACKOFF.start();
         loop {
             match self.take_free_shards().await {

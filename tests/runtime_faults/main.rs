@@ -12,6 +12,7 @@ mod health;
 mod instances;
 mod ownership;
 mod parked;
+mod registry;
 mod start;
 mod store;
 #[path = "../common/wait.rs"]

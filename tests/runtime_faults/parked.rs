@@ -21,12 +21,12 @@ use crate::wait::eventually;
 use crate::world::{InMemory, World, in_memory};
 
 /// `Add` as a writer of another release knows it: the registry gives it an id of its own.
-const NEWER: &str = r#"{"type": "record", "name": "Add", "namespace": "toy", "fields": [
+pub(crate) const NEWER: &str = r#"{"type": "record", "name": "Add", "namespace": "toy", "fields": [
     {"name": "key", "type": "string"}, {"name": "amount", "type": "long"},
     {"name": "note", "type": "string", "default": ""}]}"#;
 
 /// The id that the registry gives next, once the counter's own two schemas are there.
-const NEXT_ID: SchemaId = SchemaId(3);
+pub(crate) const NEXT_ID: SchemaId = SchemaId(3);
 
 /// A counter service on one partition whose first message of "a" cannot be read: the registry does
 /// not know its schema yet.
@@ -121,7 +121,7 @@ impl Poisoned {
 }
 
 /// The record as a producer with the newer schema writes it.
-fn newer(record: Record) -> Record {
+pub(crate) fn newer(record: Record) -> Record {
     #[derive(serde::Serialize)]
     struct Newer<'a> {
         key: &'a str,

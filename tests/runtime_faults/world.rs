@@ -28,6 +28,7 @@ use messaging::store::{Sequence, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::registry::{Asked, Asks};
 use crate::store::Faulty;
 use crate::wait::{eventually, within};
 
@@ -120,6 +121,8 @@ pub(crate) struct World<S> {
     pub(crate) partitions: i32,
     pub(crate) log: Arc<MemoryLog>,
     pub(crate) registry: Arc<MemoryRegistry>,
+    pub(crate) asks: Arc<Asks>,
+    pub(crate) binding: Binding,
     pub(crate) store: Arc<S>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) health: Health,
@@ -150,6 +153,8 @@ impl<S: Store<Counter>> World<S> {
             partitions,
             log,
             registry,
+            asks: Arc::default(),
+            binding: Binding::Register,
             store,
             leases: Arc::default(),
             health: Health::new(),
@@ -177,7 +182,7 @@ impl<S: Store<Counter>> World<S> {
     ) -> Service {
         let ports = Ports {
             log: self.log.clone(),
-            registry: self.registry.clone(),
+            registry: Arc::new(Asked::new(&self.registry, &self.asks)),
             lease,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
@@ -190,7 +195,7 @@ impl<S: Store<Counter>> World<S> {
             ports,
             Options {
                 partitions,
-                binding: Binding::Register,
+                binding: self.binding,
             },
             self.feed.clone(),
             self.health.clone(),

@@ -61,8 +61,9 @@ pub struct CheckArgs {
 /// The flags of `shop schemas register`.
 #[derive(clap::Args, Debug)]
 pub struct RegisterArgs {
-    #[command(flatten)]
-    directory: Directory,
+    /// The directory of schemas, checked first; without it, those that this program was built with.
+    #[arg(long = "dir", value_name = "DIR")]
+    directory: Option<PathBuf>,
 
     /// The registry.
     #[arg(
@@ -125,9 +126,14 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
 }
 
 async fn register(args: &RegisterArgs) -> Result<(), Failure> {
-    let directory = &args.directory.path;
-    let histories = schemas::read(directory)?;
-    verdict(&histories, &schemas::check(directory, &histories))?;
+    let histories = match &args.directory {
+        Some(directory) => {
+            let histories = schemas::read(directory)?;
+            verdict(&histories, &schemas::check(directory, &histories))?;
+            histories
+        }
+        None => schemas::built_in(),
+    };
     let registry = Registry::new(&args.registry).map_err(|error| failed(&error))?;
     for history in &histories {
         let done = registry.register(history).await;

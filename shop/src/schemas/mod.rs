@@ -7,10 +7,10 @@
 //! | `registry` | what a registry holds, and what it must be given |
 //! | `next` | the next version of a schema, and the golden bytes of the newest |
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contracts::examples::{self, Examples};
-use evolution::files::{self, History};
+use evolution::files::{self, History, Version};
 use evolution::{Complaint, history};
 
 use crate::exit::{Exit, Failure};
@@ -23,6 +23,31 @@ pub(crate) mod released;
 /// Every schema in `directory`.
 pub(crate) fn read(directory: &Path) -> Result<Vec<History>, Failure> {
     files::read(directory).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+/// Every schema that this program was built with: for a machine without the files.
+pub(crate) fn built_in() -> Vec<History> {
+    let mut histories: Vec<History> = Vec::new();
+    for schema in contracts::schema::ALL {
+        let file = |extension: &str| {
+            PathBuf::from(format!("{}/v{}.{extension}", schema.name, schema.version))
+        };
+        let version = Version {
+            number: schema.version,
+            file: file("avsc"),
+            text: schema.text.to_owned(),
+            golden_file: file("bin"),
+            golden: None,
+        };
+        match histories.last_mut() {
+            Some(history) if history.name == schema.name => history.versions.push(version),
+            _ => histories.push(History {
+                name: schema.name.to_owned(),
+                versions: vec![version],
+            }),
+        }
+    }
+    histories
 }
 
 /// What stands against the schemas, judged by the files and by this program's types alone.

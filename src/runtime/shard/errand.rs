@@ -14,7 +14,7 @@ use crate::limits::REPLAY_RECORDS_MAX;
 use crate::log::Consumed;
 use crate::mutant::{self, Mutant};
 use crate::registry;
-use crate::runtime::classify::classify;
+use crate::runtime::classify::{GivenUp, classify};
 use crate::runtime::item::{self, Item, Kind, Origin, Unreadable};
 use crate::runtime::service::Service;
 use crate::runtime::shard::recover::{Outcome as Ended, failed};
@@ -286,7 +286,8 @@ async fn decode<C: Context, S>(
                 partition: shard.0,
                 partitions: service.partitions,
             };
-            classify(service, origin, &consumed, &topic).await?
+            let given_up = &mut GivenUp::default();
+            classify(service, origin, &consumed, &topic, given_up).await?
         }
         None => Kind::Unreadable(Unreadable {
             aggregate: parked.aggregate,
