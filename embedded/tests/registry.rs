@@ -164,7 +164,7 @@ async fn what_is_not_there_has_confluents_error_codes() {
         ("POST", versions.clone(), schema("nonsense"), 422, 42201),
         ("POST", versions.clone(), protobuf, 422, 42201),
         ("POST", versions.clone(), referring, 422, 42201),
-        ("POST", versions.clone(), Some(json!({})), 400, 400),
+        ("POST", versions.clone(), Some(json!({})), 422, 42201),
         ("POST", versions.clone(), schema(BREAKING), 409, 409),
         ("GET", format!("/config/{SUBJECT}"), None, 404, 40408),
         (

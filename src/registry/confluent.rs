@@ -182,7 +182,7 @@ fn kind_of(error: &SRCError) -> ErrorKind {
     match answered(error).map(|answer| answer.error_code) {
         Some(40401..=40403) => ErrorKind::NotFound,
         Some(409 | 40901..=40999) => ErrorKind::Incompatible,
-        Some(422 | 42201) => ErrorKind::Invalid,
+        Some(422 | 42201 | 42208) => ErrorKind::Invalid,
         _ => ErrorKind::Retry,
     }
 }

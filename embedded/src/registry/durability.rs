@@ -49,7 +49,7 @@ fn register(
     told: &mut Told,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let text = schema(fields);
-    let id = store.register(SUBJECT, &text)?;
+    let id = store.register(SUBJECT, &text, None)?;
     told.registered.push((id, text));
     Ok(())
 }

@@ -51,15 +51,18 @@ pub(super) enum Failure {
     /// The subject may only be read.
     #[error("Subject {0} is in read-only mode")]
     ReadOnly(String),
+    /// Only a subject in import mode takes a schema under a given id, and there is no such mode here.
+    #[error("Subject {0} is not in import mode")]
+    NotImporting(String),
+    /// The name is none for a subject.
+    #[error("The specified subject '{0}' is not a valid subject name.")]
+    InvalidSubject(String),
     /// The body is not the JSON that was expected.
     #[error("the request body is not valid: {0}")]
     BadBody(String),
-    /// Nothing is served at this path.
-    #[error("HTTP 404 Not Found")]
-    NoSuchPath,
-    /// The path does not know this method.
-    #[error("HTTP 405 Method Not Allowed")]
-    NoSuchMethod,
+    /// This is no request of the API: an unknown path or method, or a body that is too long.
+    #[error("HTTP {0}")]
+    Refused(StatusCode),
     /// The journal could not be written.
     #[error("Error while storing the request: {0}")]
     Storage(String),
@@ -74,14 +77,14 @@ impl Failure {
             Self::SchemaNotFound => (StatusCode::NOT_FOUND, 40403),
             Self::LevelNotConfigured(_) => (StatusCode::NOT_FOUND, 40408),
             Self::ModeNotConfigured(_) => (StatusCode::NOT_FOUND, 40409),
-            Self::NoSuchPath => (StatusCode::NOT_FOUND, 404),
-            Self::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, 405),
+            Self::Refused(status) => (*status, status.as_u16().into()),
             Self::Incompatible { .. } => (StatusCode::CONFLICT, 409),
             Self::InvalidSchema(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42201),
             Self::InvalidVersion(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42202),
             Self::InvalidLevel => (StatusCode::UNPROCESSABLE_ENTITY, 42203),
             Self::InvalidMode => (StatusCode::UNPROCESSABLE_ENTITY, 42204),
-            Self::ReadOnly(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42205),
+            Self::ReadOnly(_) | Self::NotImporting(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42205),
+            Self::InvalidSubject(_) => (StatusCode::UNPROCESSABLE_ENTITY, 42208),
             Self::BadBody(_) => (StatusCode::BAD_REQUEST, 400),
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, 50001),
         }

@@ -8,6 +8,9 @@ use super::failure::Failure;
 use evolution::Level;
 use evolution::schema::{self, Schema};
 
+/// The level without any setting, as at Confluent.
+pub(super) const LEVEL: Level = Level::Backward;
+
 /// Everything in the journal, indexed.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -133,9 +136,10 @@ impl State {
         self.schemas.len()
     }
 
-    /// All subjects.
-    pub(super) fn subjects(&self) -> impl Iterator<Item = &str> {
-        self.subjects.keys().map(String::as_str)
+    /// The subjects whose names begin like this.
+    pub(super) fn subjects_with(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let names = self.subjects.keys().map(String::as_str);
+        names.filter(move |name| name.starts_with(prefix))
     }
 
     /// The schema ids of a subject's versions, in order.
@@ -178,11 +182,11 @@ impl State {
         self.levels.get(&subject.map(str::to_owned)).copied()
     }
 
-    /// The level that holds for a subject. Without any setting it is BACKWARD, as at Confluent.
+    /// The level that holds for a subject.
     pub(super) fn level(&self, subject: Option<&str>) -> Level {
         self.own_level(subject)
             .or_else(|| self.own_level(None))
-            .unwrap_or(Level::Backward)
+            .unwrap_or(LEVEL)
     }
 
     /// The mode set for a subject itself, or with None for all.

@@ -53,19 +53,25 @@ impl Store {
 
     /// Registers a schema as the next version of a subject, unless the subject has it already,
     /// and returns its id. Durable when it returns. Blocks.
-    pub(super) fn register(&self, subject: &str, text: &str) -> Result<u32, Failure> {
-        if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX {
-            let limit = format!("a subject has a name of 1 to {SUBJECT_BYTES_MAX} bytes");
-            return Err(Failure::InvalidSchema(limit));
-        }
+    pub(super) fn register(
+        &self,
+        subject: &str,
+        text: &str,
+        wanted_id: Option<i64>,
+    ) -> Result<u32, Failure> {
+        valid(subject)?;
         let (new, canonical) = read(text)?;
         let mut journal = self.lock();
         let (id, entry) = {
             let state = self.state();
             let known = state.id_of(&canonical);
             let ids = state.ids(subject).unwrap_or_default();
-            if let Some(id) = known.filter(|id| ids.contains(id)) {
+            let is_wanted = |id: u32| wanted_id.is_none_or(|wanted| wanted == i64::from(id));
+            if let Some(id) = known.filter(|id| ids.contains(id) && is_wanted(*id)) {
                 return Ok(id);
+            }
+            if wanted_id.is_some() {
+                return Err(Failure::NotImporting(subject.to_owned()));
             }
             if state.mode(Some(subject)) == Mode::ReadOnly {
                 return Err(Failure::ReadOnly(subject.to_owned()));
@@ -110,9 +116,7 @@ impl Store {
             .iter()
             .position(|known| *known == id)
             .ok_or(Failure::SchemaNotFound)?;
-        let mut version = state.version(subject, Some(at as u32 + 1))?;
-        text.clone_into(&mut version.schema);
-        Ok(version)
+        state.version(subject, Some(at as u32 + 1))
     }
 
     /// What stands against a schema as the next version of a subject, by the subject's level.
@@ -142,6 +146,7 @@ impl Store {
         subject: Option<String>,
         level: Option<Level>,
     ) -> Result<Option<Level>, Failure> {
+        subject.as_deref().map_or(Ok(()), valid)?;
         let mut journal = self.lock();
         let before = self.state().own_level(subject.as_deref());
         self.record(&mut journal, Entry::Level { subject, level })?;
@@ -155,6 +160,7 @@ impl Store {
         subject: Option<String>,
         mode: Option<Mode>,
     ) -> Result<Option<Mode>, Failure> {
+        subject.as_deref().map_or(Ok(()), valid)?;
         let mut journal = self.lock();
         let before = self.state().own_mode(subject.as_deref());
         self.record(&mut journal, Entry::Mode { subject, mode })?;
@@ -175,6 +181,15 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a subject may be called this.
+fn valid(subject: &str) -> Result<(), Failure> {
+    let fits = (1..=SUBJECT_BYTES_MAX).contains(&subject.len());
+    if fits && !subject.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Failure::InvalidSubject(subject.to_owned()))
 }
 
 fn read(text: &str) -> Result<(Schema, String), Failure> {
