@@ -39,13 +39,14 @@ const ADAPTERS: [&str; 10] = [
     "MemoryLog",
 ];
 
-const MEMBERS: [&str; 10] = [
+const MEMBERS: [&str; 11] = [
     "audit",
     "contracts",
     "embedded",
     "evolution",
     "gateway",
     "inventory",
+    "load",
     "operations",
     "order",
     "shop",

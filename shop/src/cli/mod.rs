@@ -9,6 +9,7 @@ mod asking;
 mod audit;
 mod change;
 mod explain;
+mod load;
 mod orders;
 mod parked;
 mod place;
@@ -74,6 +75,8 @@ pub enum Command {
     Schemas(schemas::SchemasCommand),
     /// Ask a program whether it is ready, and what is in the way if it is not: exit status 1 then.
     Probe(probe::Args),
+    /// Place many orders, and tell how fast the store is and what it costs.
+    Load(Box<load::Args>),
     /// Tell and show what the store promises, in a store of its own.
     Demo(demo::Args),
 }
@@ -113,6 +116,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Parked(command) => parked::run(&command).await,
         Command::Schemas(command) => schemas::run(&command).await,
         Command::Probe(args) => probe::probe(&args).await,
+        Command::Load(args) => load::load(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }
 }
