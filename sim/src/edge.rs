@@ -111,15 +111,14 @@ async fn serve(
     };
     let gateway = Gateway::new(&ports, options, &Health::new(), &shutdown);
     *current.lock().unwrap() = Some(Running {
-        process,
+        process: Arc::clone(&process),
         orders: Arc::new(gateway.orders),
         inventory: Arc::new(gateway.inventory),
     });
     tokio::select! {
         biased;
         () = shutdown.cancelled() => {}
-        // Here it has every schema, and takes them.
-        refused = gateway.preparing => panic!("the gateway cannot write: {refused}"),
+        refused = gateway.preparing => process.note(format_args!("refuses: {refused}")),
     }
 }
 
