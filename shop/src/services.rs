@@ -137,14 +137,16 @@ impl LogArgs {
             .map_err(|error| Failure::new(Exit::Usage, format!("--registry {url}: {error}")))
     }
 
-    fn brokers(&self, gateway: &str) -> Vec<String> {
+    /// Where the log's brokers listen, as host:port.
+    pub(crate) fn brokers(&self, gateway: &str) -> Vec<String> {
         if self.log.is_empty() {
             return vec![format!("{}:{LOG_PORT}", host(gateway))];
         }
         self.log.clone()
     }
 
-    fn registry_url(&self, gateway: &str) -> String {
+    /// Where the registry listens.
+    pub(crate) fn registry_url(&self, gateway: &str) -> String {
         let beside = || format!("http://{}:{REGISTRY_PORT}", host(gateway));
         self.registry.clone().unwrap_or_else(beside)
     }

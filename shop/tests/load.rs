@@ -43,7 +43,8 @@ fn every_order_has_its_outcome_whichever_way_it_was_placed() {
         assert!(per_order("log_requests") > 0.0 && per_order("transactions") > 0.0);
         let store_process = report["processes"].as_array().unwrap().iter();
         let mut parts = store_process.map(|process| process["parts"].to_string());
-        assert!(parts.any(|parts| parts.contains("gateway")), "{report:#}");
+        let is_store = |parts: String| parts.contains("gateway") && parts.contains("log");
+        assert!(parts.any(is_store), "{report:#}");
     }
     let audit = store.shop(&["audit"]);
     assert_eq!(audit.status, 0, "{audit:?}");

@@ -175,10 +175,16 @@ async fn store(args: &Args, plan: &Plan) -> Result<Store, Failure> {
 
 /// What listens at which port of this machine.
 fn parts(args: &Args) -> Vec<(String, u16)> {
+    let gateway = &args.client.gateway;
     let services = Service::ALL.map(|service| (service.name(), args.services.url(service)));
-    let named = services
-        .into_iter()
-        .chain([("gateway", args.client.gateway.as_str())]);
+    let services = services.map(|(name, url)| (name, url.to_owned()));
+    let brokers = args.log.brokers(gateway).into_iter();
+    let brokers = brokers.map(|broker| ("log", format!("http://{broker}")));
+    let others = [
+        ("gateway", gateway.clone()),
+        ("registry", args.log.registry_url(gateway)),
+    ];
+    let named = services.into_iter().chain(brokers).chain(others);
     let ports = named.filter_map(|(name, url)| {
         let uri: Uri = url.parse().ok()?;
         Some((name.to_owned(), uri.port_u16()?))
