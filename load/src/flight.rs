@@ -21,9 +21,9 @@ pub(crate) struct Aloft {
 
 impl Flight {
     /// Room for so many.
-    pub(crate) fn new(in_flight_max: usize) -> Self {
+    pub(crate) fn new(in_flight_max: u32) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(in_flight_max)),
+            room: Arc::new(Semaphore::new(in_flight_max as usize)),
             orders: Mutex::default(),
         }
     }

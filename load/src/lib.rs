@@ -144,7 +144,10 @@ pub async fn run(
     };
     let called = loop {
         tokio::select! {
-            ended = calling.join_next() => if ended.is_none() { break start.elapsed() },
+            ended = calling.join_next() => match ended {
+                Some(ended) => ended?,
+                None => break start.elapsed(),
+            },
             failed = readers.join_next() => return Err(failure(failed)),
             () = sleep(LOOK_EVERY) => look(tell),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Orders that may be on their way to an outcome unless told otherwise.
-pub const IN_FLIGHT_MAX: usize = 20_000;
+pub const IN_FLIGHT_MAX: u32 = 20_000;
 
 /// A load.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub struct Plan {
     pub names: Names,
     /// Whether a call is answered when its order is RESERVED, not when it is accepted.
     pub waits_for_reserved: bool,
-    /// Orders that may be on their way to an outcome; further ones wait to be placed.
-    pub in_flight_max: usize,
+    /// Orders that may be on their way to an outcome, at least 1; further ones wait to be placed.
+    pub in_flight_max: u32,
     /// What the dice begin with.
     pub seed: u64,
 }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::plan::tests::plan;
 
-    fn source(pace: Pace, until: Until, in_flight_max: usize) -> Source {
+    fn source(pace: Pace, until: Until, in_flight_max: u32) -> Source {
         let orders = Orders::new(&plan(), Arc::new(SystemIds));
         Source::new(pace, until, orders, Arc::new(Flight::new(in_flight_max)))
     }

@@ -92,6 +92,18 @@ fn people_get_lines_and_a_store_that_is_away_is_unreachable() {
     assert!(told.out.contains("accepted   50 in "), "{told:?}");
     assert!(told.out.contains("acknowledged "), "{told:?}");
     store.stop();
+    for nonsense in [
+        ["--in-flight-max", "0"],
+        ["--skew", "-1"],
+        ["--cancels", "2"],
+    ] {
+        let outcome = support::command(&[&["load"], &nonsense[..]].concat()).output();
+        assert_eq!(
+            support::Outcome::of(outcome.unwrap()).status,
+            2,
+            "{nonsense:?}"
+        );
+    }
     let nowhere = format!("http://{}", support::free_address());
     let mut command = support::command(&["load", "--gateway", &nowhere]);
     let outcome = support::Outcome::of(command.output().unwrap());

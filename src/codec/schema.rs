@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::util::max_allocation_bytes;
 use apache_avro::writer::datum::GenericDatumWriter;
+use evolution::schema::{Kind, Type};
 
 use super::Error;
 use super::resolution::Resolution;
@@ -74,9 +75,8 @@ impl fmt::Debug for Schema {
 
 fn compile(text: &str) -> Result<Compiled, Error> {
     let invalid = |detail: String| Error::Schema { detail };
-    let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    let name = full_name(&json).ok_or_else(|| invalid("not a named record".to_owned()))?;
+    let shape = evolution::schema::parse(text).map_err(invalid)?;
+    let name = record_name(&shape).ok_or_else(|| invalid("not a named record".to_owned()))?;
     let parsed =
         apache_avro::Schema::parse_str(text).map_err(|error| invalid(error.to_string()))?;
     bound_allocations();
@@ -85,7 +85,7 @@ fn compile(text: &str) -> Result<Compiled, Error> {
     Ok(Compiled {
         name,
         text: text.to_owned(),
-        shape: evolution::schema::parse(text).map_err(invalid)?,
+        shape,
         layout: avro.canonical_form(),
         avro,
         writer: GenericDatumWriter::builder(avro).build().map_err(failed)?,
@@ -94,18 +94,13 @@ fn compile(text: &str) -> Result<Compiled, Error> {
     })
 }
 
-/// The full name by the Avro specification's rules: a name with dots carries its namespace.
-fn full_name(schema: &serde_json::Value) -> Option<String> {
-    if schema.get("type")?.as_str()? != "record" {
+/// The full name of the record that a schema is.
+fn record_name(shape: &evolution::Schema) -> Option<String> {
+    let Type::Named(name) = &shape.root else {
         return None;
-    }
-    let name = schema.get("name")?.as_str()?;
-    match schema.get("namespace").and_then(serde_json::Value::as_str) {
-        Some(namespace) if !name.contains('.') && !namespace.is_empty() => {
-            Some(format!("{namespace}.{name}"))
-        }
-        _ => Some(name.to_owned()),
-    }
+    };
+    let is_record = matches!(shape.names.get(name)?.kind, Kind::Record(_));
+    is_record.then(|| name.clone())
 }
 
 /// Garbage may announce lengths of any size; a datum is never longer than a record.

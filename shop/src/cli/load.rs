@@ -48,7 +48,7 @@ pub struct Args {
     products: u16,
 
     /// Skew of the products by Zipf's law: 0 takes all alike, 1 the second half as often as the first.
-    #[arg(long, value_name = "EXPONENT", default_value_t = 0.0)]
+    #[arg(long, value_name = "EXPONENT", default_value_t = 0.0, value_parser = skew)]
     skew: f64,
 
     /// Share of calls that repeat an earlier order.
@@ -72,8 +72,8 @@ pub struct Args {
     wait: bool,
 
     /// Orders that may be on their way to an outcome; further ones wait to be placed.
-    #[arg(long, value_name = "COUNT", default_value_t = IN_FLIGHT_MAX)]
-    in_flight_max: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = IN_FLIGHT_MAX, value_parser = clap::value_parser!(u32).range(1..))]
+    in_flight_max: u32,
 
     /// What the dice begin with.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -235,6 +235,11 @@ fn share(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a share is a number from 0 to 1".to_owned())
+}
+
+fn skew(text: &str) -> Result<f64, String> {
+    let skew = text.parse().ok().filter(|skew| (0.0..=10.0).contains(skew));
+    skew.ok_or_else(|| "an exponent is a number from 0 to 10".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
