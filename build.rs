@@ -70,14 +70,15 @@ fn schemas() -> Result<BTreeMap<String, BTreeMap<u32, PathBuf>>, Box<dyn Error>>
                 found
                     .entry(file_name(&directory)?)
                     .or_default()
-                    .insert(version, path.canonicalize()?);
+                    .insert(version, path);
             }
         }
     }
     Ok(found)
 }
 
-/// Rust source of the table of all schemas, and of a constant per message with its newest text.
+/// Rust source of the table of all schemas, and of a constant per message with its newest text. It
+/// holds the texts, not their paths: checkouts that share a target directory share this file.
 fn schema_table(
     schemas: &BTreeMap<String, BTreeMap<u32, PathBuf>>,
 ) -> Result<String, Box<dyn Error>> {
@@ -85,20 +86,19 @@ fn schema_table(
     let mut newest = String::new();
     for (name, versions) in schemas {
         for (version, path) in versions {
+            let text = fs::read_to_string(path)?;
             writeln!(
                 all,
-                "Schema {{ name: {name:?}, version: {version}, text: include_str!({path:?}) }},"
+                "Schema {{ name: {name:?}, version: {version}, text: {text:?} }},"
             )?;
         }
         let (version, path) = versions
             .last_key_value()
             .ok_or_else(|| format!("schemas/{name} holds no v<N>.avsc"))?;
+        let text = fs::read_to_string(path)?;
         let constant = constant_name(name);
         writeln!(newest, "/// `{name}`, version {version}.")?;
-        writeln!(
-            newest,
-            "pub const {constant}: &str = include_str!({path:?});"
-        )?;
+        writeln!(newest, "pub const {constant}: &str = {text:?};")?;
     }
     Ok(format!(
         "/// Every version of every schema, by name, then by version.\n\
