@@ -19,9 +19,9 @@ use crate::source::{Due, Source};
 use crate::tally::Tally;
 
 /// How long a call may take.
-const CALL_MAX: Duration = Duration::from_secs(30);
+pub(crate) const CALL_MAX: Duration = Duration::from_secs(30);
 /// Requests of a stream that wait to be sent.
-const UNSENT_MAX: usize = 64;
+pub(crate) const UNSENT_MAX: usize = 64;
 
 /// What callers work with.
 #[derive(Clone)]

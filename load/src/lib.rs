@@ -10,6 +10,7 @@
 //! | `flight`, `outcomes` | orders on their way, and their outcomes as the log tells them |
 //! | `tally` | counts and histograms |
 //! | `processes`, `counters` | memory, processor, and the store's own counters |
+//! | [`limits`] | what each thing that an order takes would do alone |
 //! | [`report`] | what came out |
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ mod callers;
 pub mod counters;
 mod dice;
 mod flight;
+pub mod limits;
 mod orders;
 mod outcomes;
 pub mod plan;
@@ -50,8 +52,10 @@ use tally::Tally;
 /// Callers of an open loop: so many calls may be under way; their latencies count from when they
 /// were due, so it does not matter that a call waits for one.
 const OPEN_CALLERS: usize = 1_024;
-/// How often the load looks around.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the load tells how far it is, and looks at the processes.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How often orders on their way are counted.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How exactly the end of the drain is told.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long no outcome may come before the rest is given up.
@@ -133,13 +137,21 @@ pub async fn run(
     let source = Source::new(plan.pace, plan.until, orders, Arc::clone(&flight));
     let source = Arc::new(source);
     let start = source.start();
+    tally.begin(start);
     let mut calling = call(plan, store, &source, &flight, &tally)?;
-    let mut look = |tell: &mut (dyn FnMut(Progress) + Send)| {
+    let mut told = start;
+    let mut look = || {
+        let in_flight = flight.count();
+        tally.in_flight(in_flight);
+        if told.elapsed() < TELL_EVERY {
+            return;
+        }
+        told = Instant::now();
         watch.look();
         tell(Progress {
             elapsed: start.elapsed(),
             counts: tally.so_far(),
-            in_flight: flight.count(),
+            in_flight,
         });
     };
     let called = loop {
@@ -149,13 +161,14 @@ pub async fn run(
                 None => break start.elapsed(),
             },
             failed = readers.join_next() => return Err(failure(failed)),
-            () = sleep(LOOK_EVERY) => look(tell),
+            () = sleep(LOOK_EVERY) => look(),
         }
     };
-    let whole = drain(&flight, &tally, &mut readers, start, &mut || look(tell)).await?;
+    let whole = drain(&flight, &tally, &mut readers, start, &mut look).await?;
     let mut report = Report::of(tally.so_far(), called, whole, flight.count());
     report.per_order = counters(store).await?.per_order(&before, report.accepted);
     report.processes = watch.end();
+    report.over_time = tally.points(whole);
     Ok(report)
 }
 
@@ -200,7 +213,7 @@ async fn drain(
     start: Instant,
     look: &mut (dyn FnMut() + Send),
 ) -> Result<Duration, Error> {
-    let (mut seen, mut came, mut looked) = (tally.outcomes(), Instant::now(), Instant::now());
+    let (mut seen, mut came) = (tally.outcomes(), Instant::now());
     while flight.count() > 0 && came.elapsed() < PATIENCE {
         tokio::select! {
             failed = readers.join_next() => return Err(failure(failed)),
@@ -210,10 +223,7 @@ async fn drain(
         if now > seen {
             (seen, came) = (now, Instant::now());
         }
-        if looked.elapsed() >= LOOK_EVERY {
-            looked = Instant::now();
-            look();
-        }
+        look();
     }
     Ok(came - start)
 }

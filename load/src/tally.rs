@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use tokio::time::Instant;
 use tonic::Code;
+
+use crate::report::series::{Point, Series};
 
 /// Longest time that is told apart from longer ones: an hour, in microseconds.
 const MICROS_MAX: u64 = 3_600_000_000;
@@ -35,21 +38,37 @@ impl Outcome {
     }
 }
 
-/// Times, in a histogram of three significant digits.
+/// Times, in a histogram.
 #[derive(Clone, Debug)]
 pub struct Times(Option<Histogram<u64>>);
 
 impl Default for Times {
+    /// None yet; told to three significant digits.
     fn default() -> Self {
         Self(Histogram::new_with_bounds(1, MICROS_MAX, 3).ok())
     }
 }
 
 impl Times {
-    fn record(&mut self, time: Duration) {
+    /// None yet; told to two significant digits, in memory that grows with the longest of them (2 KiB
+    /// at first, 9 KiB for 20 ms, 27 KiB for an hour).
+    pub(crate) fn small() -> Self {
+        Self(Histogram::new(2).ok())
+    }
+
+    pub(crate) fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         if let Some(times) = &mut self.0 {
-            times.saturating_record(micros);
+            // Within the bounds, or the histogram grows.
+            let _ = times.record(micros.clamp(1, MICROS_MAX));
+        }
+    }
+
+    /// Takes in those of `other`, whose histogram is of the same kind.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if let (Some(times), Some(others)) = (&mut self.0, &other.0) {
+            // Within the bounds, or the histogram grows.
+            let _ = times.add(others);
         }
     }
 
@@ -89,39 +108,66 @@ pub struct Counts {
     pub settled: Times,
 }
 
-/// Counts of many tasks.
+/// Counts of many tasks, in all and over time.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<Counts>);
+pub(crate) struct Tally(Mutex<Gathered>);
+
+#[derive(Debug, Default)]
+struct Gathered {
+    counts: Counts,
+    series: Series,
+}
 
 impl Tally {
+    /// The load begins; intervals of time are counted from here.
+    pub(crate) fn begin(&self, start: Instant) {
+        self.lock().series = Series::begin(start);
+    }
+
     pub(crate) fn accepted(&self, repeats: bool, after: Duration) {
-        let mut counts = self.counts();
+        let Gathered { counts, series } = &mut *self.lock();
         counts.accepted += 1;
         counts.repeated += u64::from(repeats);
         counts.acknowledged.record(after);
+        series.accepted(after);
     }
 
     pub(crate) fn failed(&self, code: Code) {
-        *self.counts().errors.entry(format!("{code:?}")).or_default() += 1;
+        let mut gathered = self.lock();
+        let errors = &mut gathered.counts.errors;
+        *errors.entry(format!("{code:?}")).or_default() += 1;
     }
 
     pub(crate) fn settled(&self, outcome: Outcome, after: Duration) {
-        let mut counts = self.counts();
+        let Gathered { counts, series } = &mut *self.lock();
         *counts.outcomes.entry(outcome).or_default() += 1;
         counts.settled.record(after);
+        if outcome == Outcome::Reserved {
+            series.reserved();
+        }
+    }
+
+    /// So many orders are on their way.
+    pub(crate) fn in_flight(&self, count: usize) {
+        self.lock().series.in_flight(count as u64);
     }
 
     /// The counts so far.
     pub(crate) fn so_far(&self) -> Counts {
-        self.counts().clone()
+        self.lock().counts.clone()
     }
 
     /// How many orders have an outcome.
     pub(crate) fn outcomes(&self) -> u64 {
-        self.counts().outcomes.values().sum()
+        self.lock().counts.outcomes.values().sum()
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    /// The load over time, if it lasted `whole`.
+    pub(crate) fn points(&self, whole: Duration) -> Vec<Point> {
+        self.lock().series.points(whole)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,7 @@
 //! | [`tail`] | the log's messages as lines |
 //! | [`explain`] | an order's way through the services, and what it waits for |
 //! | [`demo`] | the four stories of the walkthrough, told and shown |
+//! | [`limits`] | the physical limits of a store on this machine, for `shop load` |
 //! | [`exit`] | exit statuses |
 
 pub mod cli;
@@ -19,6 +20,7 @@ pub mod client;
 pub mod demo;
 pub mod exit;
 pub mod explain;
+pub mod limits;
 pub mod output;
 mod schemas;
 pub mod seed;

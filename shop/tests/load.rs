@@ -84,6 +84,69 @@ fn repetitions_shortages_and_cancellations_come_to_what_they_should() {
 }
 
 #[test]
+fn a_report_holds_the_same_figures_as_the_output_and_needs_nothing_else() {
+    let store = Up::start(&["--fresh"]);
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("reports").join("today");
+    let second = ["--rate", "500", "--orders", "500"];
+    let into = ["--report", folder.to_str().unwrap()];
+    let report = load(&store, &[&second[..], &into].concat());
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let written: Value = serde_json::from_str(&read("report.json")).unwrap();
+    assert_eq!(written, report);
+
+    let over_time = report["over_time"].as_array().unwrap();
+    let counted = |rate: &str| -> f64 {
+        let counts = over_time.iter().map(|point| {
+            let of = |name: &str| point[name].as_f64().unwrap();
+            of(rate) * of("seconds")
+        });
+        counts.sum()
+    };
+    for rate in ["accepted_per_second", "reserved_per_second"] {
+        assert!((counted(rate) - 500.0).abs() < 1e-6, "{report:#}");
+    }
+    assert!(over_time.len() >= 2, "{report:#}");
+    let looked = |point: &Value| point["in_flight_max"].is_u64();
+    assert!(over_time.iter().any(looked), "{report:#}");
+    let marks = report.pointer("/acknowledged_distribution/marks").unwrap();
+    let longest = marks.as_array().unwrap().last().unwrap();
+    assert_eq!(longest["ms"], report["acknowledged_ms"]["max"]);
+
+    let index = read("index.html");
+    for name in ["latency.svg", "throughput.svg"] {
+        let svg = read(name);
+        roxmltree::Document::parse(&svg).unwrap();
+        assert!(index.contains(&svg), "{name} is not on the page");
+    }
+    assert!(
+        index.contains("open loop, 500 orders per second"),
+        "{index}"
+    );
+    assert!(index.contains("<td>500</td>"), "{index}");
+    for share in ["p50", "p99", "max"] {
+        let ms = report["acknowledged_ms"][share].as_f64().unwrap();
+        assert!(index.contains(&format!("<td>{ms:.2}</td>")), "{share}");
+    }
+}
+
+#[test]
+fn a_report_without_a_place_is_refused_before_the_load() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let folder = file.path().join("report");
+    let nowhere = format!("http://{}", support::free_address());
+    let flags = ["--gateway", &nowhere, "--report", folder.to_str().unwrap()];
+    let mut command = support::command(&[&["load"], &flags[..]].concat());
+    let outcome = support::Outcome::of(command.output().unwrap());
+    // The store is away as well, which would be 3.
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(
+        outcome.err.contains(folder.to_str().unwrap()),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn people_get_lines_and_a_store_that_is_away_is_unreachable() {
     let store = Up::start(&["--fresh"]);
     let metrics = format!("http://{}/metrics", store.address("http"));

@@ -1,10 +1,13 @@
 //! `shop load`.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::load::plan::{IN_FLIGHT_MAX, Names, Pace, Plan, Until, Way};
+use ::load::limits::Limits;
+use ::load::plan::{IN_FLIGHT_MAX, Pace, Plan, Until};
+use ::load::report::folder::{self, Folder};
 use ::load::{Error, Progress, Report, Store};
 use messaging::ids::SystemIds;
 use tonic::transport::Uri;
@@ -14,26 +17,29 @@ use crate::exit::{Exit, Failure};
 use crate::output::Format;
 use crate::services::{LogArgs, Service, ServicesArgs, log_failure};
 
-/// Callers that share a connection.
-const CALLERS_PER_CONNECTION: usize = 32;
+mod limits;
+mod shape;
+
+use limits::BesideArgs;
+use shape::Shape;
+
 /// Connections of an open loop.
 const OPEN_CONNECTIONS: usize = 4;
 
 /// The flags of `shop load`.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// Callers that place orders one after the other (closed loop).
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    callers: u16,
+    #[command(subcommand)]
+    instead: Option<Instead>,
+
+    #[command(flatten)]
+    shape: Shape,
 
     /// Orders per second, each at its time whatever became of those before (open loop); latencies
     /// count from when an order was due.
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "callers", value_parser = rate)]
     rate: Option<f64>,
-
-    /// Place over streams (PlaceOrders), one per caller, instead of a call per order.
-    #[arg(long)]
-    stream: bool,
 
     /// How long to place orders, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -42,14 +48,6 @@ pub struct Args {
     /// How many orders to place, instead of for how long.
     #[arg(long, value_name = "COUNT", conflicts_with = "duration")]
     orders: Option<u64>,
-
-    /// Products that the orders are of.
-    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    products: u16,
-
-    /// Skew of the products by Zipf's law: 0 takes all alike, 1 the second half as often as the first.
-    #[arg(long, value_name = "EXPONENT", default_value_t = 0.0, value_parser = skew)]
-    skew: f64,
 
     /// Share of calls that repeat an earlier order.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
@@ -63,10 +61,6 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     cancels: f64,
 
-    /// Name orders at random, not by time.
-    #[arg(long)]
-    random_ids: bool,
-
     /// Wait in every call until the order is RESERVED.
     #[arg(long)]
     wait: bool,
@@ -75,14 +69,19 @@ pub struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = IN_FLIGHT_MAX, value_parser = clap::value_parser!(u32).range(1..))]
     in_flight_max: u32,
 
-    /// What the dice begin with.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-
     /// A page of metrics; several for a store in several processes [default: port 9100 of the
     /// gateway's host].
     #[arg(long, value_name = "URL")]
     metrics: Vec<String>,
+
+    /// Write a page with figures and plots (index.html), the plots (latency.svg, throughput.svg) and
+    /// the figures (report.json) into this folder; it is made if need be, and an earlier report in it
+    /// is replaced.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+
+    #[command(flatten)]
+    beside: BesideArgs,
 
     #[command(flatten)]
     client: ClientArgs,
@@ -94,8 +93,40 @@ pub struct Args {
     log: LogArgs,
 }
 
-/// Places orders, and tells how fast the store was and what it cost.
+/// What to do instead of placing orders.
+#[derive(clap::Subcommand, Debug)]
+enum Instead {
+    /// Measure the physical limits of a store on this machine, each alone: the same calls to a handler
+    /// that does nothing, the same records through the embedded log, the same rows through the
+    /// database, the syncs of the disk. It takes no running store.
+    Limits(limits::Args),
+}
+
+/// Places orders, and tells how fast the store was and what it cost; or measures the limits.
 pub(super) async fn load(args: &Args) -> Result<(), Failure> {
+    if let Some(Instead::Limits(args)) = &args.instead {
+        return limits::limits(args).await;
+    }
+    let folder = args.report.as_deref().map(Folder::make).transpose();
+    let folder = folder.map_err(|error| unwritten(&error))?;
+    if !args.beside.limits {
+        return place(args, folder.as_ref(), None).await;
+    }
+    limits::until_signal(async |stop| {
+        let limits = args.beside.measure(&args.shape, stop).await?;
+        let placing = place(args, folder.as_ref(), Some(limits));
+        let placing = stop.run_until_cancelled(placing);
+        placing.await.unwrap_or_else(|| Err(limits::stopped()))
+    })
+    .await
+}
+
+/// Places orders; the report goes into `folder` as well, and `limits` were measured before.
+async fn place(
+    args: &Args,
+    folder: Option<&Folder>,
+    limits: Option<Limits>,
+) -> Result<(), Failure> {
     let plan = plan(args);
     let store = store(args, &plan).await?;
     let shows = stderr().is_terminal();
@@ -108,8 +139,14 @@ pub(super) async fn load(args: &Args) -> Result<(), Failure> {
     if shows {
         eprintln!();
     }
-    let report = report.map_err(|error| failure(&error))?;
+    let mut report = report.map_err(|error| failure(&error))?;
+    report.limits = limits.map(|limits| limits.beside(report.reserved_per_second));
     print(&report, args.client.output)?;
+    if let Some(folder) = folder {
+        let page = folder.write(&plan, &report);
+        let page = page.map_err(|error| unwritten(&error))?;
+        eprintln!("report: {}", page.display());
+    }
     match report.without_outcome {
         0 => Ok(()),
         count => {
@@ -120,36 +157,25 @@ pub(super) async fn load(args: &Args) -> Result<(), Failure> {
 }
 
 fn plan(args: &Args) -> Plan {
+    let plain = args.shape.plan(Duration::from_secs(args.duration));
     Plan {
         pace: match args.rate {
             Some(per_second) => Pace::Open { per_second },
-            None => Pace::Closed {
-                callers: args.callers.into(),
-            },
+            None => plain.pace,
         },
-        way: if args.stream { Way::Stream } else { Way::Unary },
-        until: match args.orders {
-            Some(orders) => Until::Orders(orders),
-            None => Until::Time(Duration::from_secs(args.duration)),
-        },
-        products: args.products.into(),
-        skew: args.skew,
+        until: args.orders.map_or(plain.until, Until::Orders),
         duplicates: args.duplicates,
         shortages: args.shortages,
         cancels: args.cancels,
-        names: match args.random_ids {
-            true => Names::Random,
-            false => Names::Rising,
-        },
         waits_for_reserved: args.wait,
         in_flight_max: args.in_flight_max,
-        seed: args.seed,
+        ..plain
     }
 }
 
 async fn store(args: &Args, plan: &Plan) -> Result<Store, Failure> {
     let connections = match plan.pace {
-        Pace::Closed { callers } => callers.div_ceil(CALLERS_PER_CONNECTION),
+        Pace::Closed { .. } => args.shape.connections(),
         Pace::Open { .. } => OPEN_CONNECTIONS,
     };
     let mut gateway = Vec::new();
@@ -229,17 +255,23 @@ fn failure(error: &Error) -> Failure {
     }
 }
 
+fn unwritten(error: &folder::Error) -> Failure {
+    match error {
+        folder::Error::Folder { .. } => {
+            Failure::new(Exit::Usage, format!("{error} with --report DIR"))
+        }
+        folder::Error::File { .. } | folder::Error::Plot { .. } | folder::Error::Json(_) => {
+            Failure::new(Exit::Refused, error.to_string())
+        }
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let share = text
         .parse()
         .ok()
         .filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a share is a number from 0 to 1".to_owned())
-}
-
-fn skew(text: &str) -> Result<f64, String> {
-    let skew = text.parse().ok().filter(|skew| (0.0..=10.0).contains(skew));
-    skew.ok_or_else(|| "an exponent is a number from 0 to 10".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -12,7 +12,7 @@ use super::elsewhere::ElsewhereArgs;
 use super::part::Part;
 
 /// Where the store keeps its data unless told otherwise.
-const DATA_DIR: &str = "data";
+pub(crate) const DATA_DIR: &str = "data";
 /// Where a process with several parts serves metrics and readiness unless told otherwise.
 const HTTP_PORT: u16 = 9100;
 
