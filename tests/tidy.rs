@@ -39,8 +39,9 @@ const ADAPTERS: [&str; 10] = [
     "MemoryLog",
 ];
 
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 12] = [
     "audit",
+    "benchmarks",
     "contracts",
     "embedded",
     "evolution",
