@@ -26,6 +26,11 @@ pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(2);
 pub const APPEND_BYTES_MAX: usize = 800 * 1024;
 /// Records in one append.
 pub const APPEND_RECORDS_MAX: usize = 1_000;
+/// Records below which an append was a small one: most of its cost was fixed.
+pub const APPEND_RECORDS_SMALL: usize = 64;
+/// How long an appender rests after a small append that several callers shared. Much shorter than an
+/// acknowledgement by brokers that keep replicas takes.
+pub const APPEND_REST: Duration = Duration::from_millis(1);
 /// Records that wait for their append, per partition of an appender; callers beyond wait outside.
 pub const APPEND_QUEUE_MAX: usize = 4_000;
 /// Outbox rows of the own partition above which a shard stops consuming.
@@ -59,7 +64,7 @@ pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read connections of a SQLite store.
 pub const SQLITE_READERS: u32 = 4;
-/// Prepared statements that a SQLite connection keeps: bulk statements come in five sizes each.
+/// Prepared statements that a SQLite connection keeps: bulk statements come in nine sizes each.
 pub const SQLITE_STATEMENTS: usize = 256;
 /// Size up to which a SQLite file is checked for damage at start (about a second on a laptop).
 pub const SQLITE_CHECK_BYTES_MAX: u64 = 1 << 28;

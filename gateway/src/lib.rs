@@ -258,7 +258,7 @@ fn services(
 ) -> (Orders, Inventory) {
     let appender = |topic| {
         let log = Arc::clone(&ports.log);
-        let appender = Appender::new(log, topic, partitions, ports.spawner.as_ref());
+        let appender = Appender::new(log, topic, partitions, &ports.clock, ports.spawner.as_ref());
         (topic, appender)
     };
     let commands = Commands::new(

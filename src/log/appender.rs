@@ -1,7 +1,8 @@
 //! A batching appender: many callers, one append per partition in flight.
 //!
 //! While an append is under way the records of other callers collect, and go together with the
-//! next one. So a single caller waits for one round trip, and many callers share it.
+//! next one. So a single caller waits for one round trip, and many callers share it. After an append
+//! that few shared it rests for a moment, so that the next one is larger.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Error, ErrorKind, Log, Record};
+use crate::clock::Clock;
 use crate::limits;
 use crate::partitioner::partition_of;
 use crate::spawner::{Spawner, Task};
@@ -38,7 +40,13 @@ struct Waiting {
 impl Appender {
     /// An appender for `topic`, which has `partitions` partitions (at least 1), with one task each.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, topic: &str, partitions: i32, spawner: &dyn Spawner) -> Self {
+    pub fn new(
+        log: Arc<dyn Log>,
+        topic: &str,
+        partitions: i32,
+        clock: &Arc<dyn Clock>,
+        spawner: &dyn Spawner,
+    ) -> Self {
         let topic: Arc<str> = topic.into();
         let (queues, workers) = (0..partitions)
             .map(|partition| {
@@ -47,6 +55,7 @@ impl Appender {
                     log: Arc::clone(&log),
                     topic: Arc::clone(&topic),
                     partition,
+                    clock: Arc::clone(clock),
                 };
                 let task = spawner.spawn("appender", Box::pin(worker.run(waiting)));
                 (queue, task)
@@ -112,6 +121,7 @@ struct Worker {
     log: Arc<dyn Log>,
     topic: Arc<str>,
     partition: i32,
+    clock: Arc<dyn Clock>,
 }
 
 impl Worker {
@@ -126,7 +136,12 @@ impl Worker {
             arrived.retain(|waiting| !waiting.done.is_closed());
             let mut rest = arrived.drain(..).peekable();
             while rest.peek().is_some() {
-                self.append(next_batch(&mut rest)).await;
+                let batch = next_batch(&mut rest);
+                let gather = rest.peek().is_none() && is_worth_gathering(batch.len());
+                self.append(batch).await;
+                if gather {
+                    self.clock.sleep(limits::APPEND_REST).await;
+                }
             }
         }
     }
@@ -154,6 +169,13 @@ impl Worker {
     }
 }
 
+/// Whether waiting a little after an append of so many records makes the next one larger: several
+/// callers shared it, so more will come, and much of its cost was fixed. A single caller does not
+/// wait.
+fn is_worth_gathering(records: usize) -> bool {
+    (2..limits::APPEND_RECORDS_SMALL).contains(&records)
+}
+
 /// Takes at least one record, then more while they fit into one append.
 fn next_batch(waiting: &mut std::iter::Peekable<impl Iterator<Item = Waiting>>) -> Vec<Waiting> {
     let mut bytes = 0;
@@ -170,6 +192,7 @@ fn next_batch(waiting: &mut std::iter::Peekable<impl Iterator<Item = Waiting>>) 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use async_trait::async_trait;
     use bytes::Bytes;
@@ -183,6 +206,23 @@ mod tests {
     use crate::spawner::TokioSpawner;
 
     const TOPIC: &str = "orders";
+
+    /// Rests that end at once.
+    const RESTS: usize = 1_000;
+
+    /// A clock whose sleeps end as there are permits.
+    struct Rests(Semaphore);
+
+    #[async_trait]
+    impl Clock for Rests {
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
+
+        async fn sleep(&self, _span: Duration) {
+            self.0.acquire().await.unwrap().forget();
+        }
+    }
 
     /// A log that lets appends through one by one and notes how many records each had.
     struct Gated {
@@ -231,6 +271,7 @@ mod tests {
 
     struct Bench {
         log: Arc<Gated>,
+        rests: Arc<Rests>,
         appender: Appender,
         calls: Calls,
     }
@@ -244,9 +285,12 @@ mod tests {
             });
             log.create_topic(TOPIC, partitions).await.unwrap();
             let port: Arc<dyn Log> = Arc::clone(&log) as _;
+            let rests = Arc::new(Rests(Semaphore::new(RESTS)));
+            let clock: Arc<dyn Clock> = Arc::clone(&rests) as _;
             Self {
-                appender: Appender::new(port, TOPIC, partitions, &TokioSpawner),
+                appender: Appender::new(port, TOPIC, partitions, &clock, &TokioSpawner),
                 log,
+                rests,
                 calls: JoinSet::new(),
             }
         }
@@ -311,6 +355,28 @@ mod tests {
 
     fn numbers(count: usize) -> impl Iterator<Item = Bytes> {
         (0..count).map(|number| Bytes::from(number.to_string()))
+    }
+
+    #[tokio::test]
+    async fn after_an_append_that_few_shared_the_next_waits_for_more() {
+        let mut bench = Bench::new(1).await;
+        bench.rests.0.forget_permits(RESTS);
+        bench.occupy().await;
+        bench.call(numbers(3)).await;
+        bench.log.gate.add_permits(2);
+        bench.until(|bench| bench.sizes() == [1, 3]).await;
+        bench.call(numbers(4)).await;
+        assert_eq!(bench.queued(), 4, "the rest is not over");
+        bench.rests.0.add_permits(RESTS);
+        bench.outcomes().await;
+        assert_eq!(bench.sizes(), [1, 3, 4]);
+    }
+
+    #[test]
+    fn a_single_caller_and_a_large_append_do_not_wait() {
+        let worth = |records| is_worth_gathering(records);
+        assert!(!worth(1) && worth(2));
+        assert!(worth(limits::APPEND_RECORDS_SMALL - 1) && !worth(limits::APPEND_RECORDS_SMALL));
     }
 
     #[tokio::test]

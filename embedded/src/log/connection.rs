@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{self, Broker, Peer};
 use super::limits::{
-    CONNECTIONS_MAX, DRAIN_MAX, FRAME_BYTES_MAX, IDLE_MAX, TCP_SEGMENT_BYTES, TRANSFER_MAX,
+    CONNECTIONS_MAX, DRAIN_MAX, FRAME_BYTES_MAX, IDLE_MAX, SOCKET_BUFFER_BYTES, TCP_SEGMENT_BYTES,
+    TRANSFER_MAX,
 };
 use super::{Config, Error};
 use crate::clock;
@@ -120,11 +121,12 @@ enum Closed {
 /// Answers the requests of one connection, in order, until the client is gone.
 async fn converse(
     broker: &Arc<Broker>,
-    mut stream: TcpStream,
+    stream: TcpStream,
     shutdown: &CancellationToken,
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let reached = stream.local_addr()?;
+    let mut stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
     let peer = Peer {
         reached: SocketAddr::new(reached.ip().to_canonical(), reached.port()),
         shutdown,
@@ -145,7 +147,7 @@ async fn converse(
 }
 
 /// The next frame without its length, or None at the end of the stream.
-async fn read_frame(stream: &mut TcpStream) -> Result<Option<Bytes>, Closed> {
+async fn read_frame(stream: &mut BufReader<TcpStream>) -> Result<Option<Bytes>, Closed> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),

@@ -12,6 +12,10 @@ pub(super) const BATCH_BYTES_UNCOMPRESSED_MAX: usize = 16 << 20;
 pub(super) const FETCH_BYTES_MAX: usize = 4 << 20;
 /// Most bytes that one fsync covers.
 pub(super) const GROUP_COMMIT_BYTES_MAX: usize = 4 << 20;
+/// Newest bytes of a partition that are kept in memory: what comes within a long turn of a consumer.
+pub(super) const TAIL_BYTES_MAX: usize = 256 << 10;
+/// Bytes read from a socket at once.
+pub(super) const SOCKET_BUFFER_BYTES: usize = 8 << 10;
 /// Most connections; further ones are closed at once.
 pub(super) const CONNECTIONS_MAX: usize = 256;
 /// Most partitions of all topics: each keeps a file open.

@@ -21,7 +21,10 @@ mod recovery;
 mod retention;
 mod segment;
 mod shape;
+#[cfg(feature = "test-util")]
+pub mod storage;
 mod store;
+mod tail;
 #[cfg(test)]
 mod testing;
 mod topics;

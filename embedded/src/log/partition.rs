@@ -111,6 +111,16 @@ impl Partition {
         group
     }
 
+    /// Reads batches if they are in memory; see [`Store::read_recent`].
+    pub(super) fn read_recent(
+        &self,
+        offset: i64,
+        bytes: usize,
+        one: bool,
+    ) -> Option<Result<Read, ReadError>> {
+        self.store.read_recent(offset, bytes, one)
+    }
+
     /// Reads batches; see [`Store::read`]. Blocks.
     pub(super) fn read(&self, offset: i64, bytes: usize, one: bool) -> Result<Read, ReadError> {
         self.store.read(offset, bytes, one)

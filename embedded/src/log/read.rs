@@ -61,6 +61,30 @@ impl Extent {
 }
 
 impl Store {
+    /// As [`Store::read`], of what is kept in memory, without blocking; `None` if it must be read
+    /// from the files.
+    pub(super) fn read_recent(
+        &self,
+        offset: i64,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Option<Result<Read, ReadError>> {
+        let state = self.read_state();
+        let bounds = Bounds {
+            start: state.log_start,
+            end: state.end(),
+        };
+        if offset < bounds.start || offset > bounds.end {
+            return Some(Err(ReadError::OutOfRange(bounds)));
+        }
+        let batches = if offset == bounds.end {
+            Bytes::new()
+        } else {
+            state.tail.read(offset, bytes_max, at_least_one)?
+        };
+        Some(Ok(Read { batches, bounds }))
+    }
+
     /// Reads batches from the one that holds `offset` on: as many whole ones as fit into
     /// `bytes_max`, or with `at_least_one` the first one even if it does not fit.
     pub(super) fn read(

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::segment::Segment;
 use super::store::{State, Store};
+use super::tail::Tail;
 use crate::Error;
 use crate::files::mark::{Mark, Synced};
 use crate::files::{self, Files};
@@ -92,6 +93,7 @@ pub(super) fn recover(
             log_start,
             segments,
             active,
+            tail: Tail::default(),
         },
         synced,
     ))

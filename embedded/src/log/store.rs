@@ -20,6 +20,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::batch::{self, Header};
 use super::segment::Segment;
+use super::tail::Tail;
 use crate::Error;
 use crate::files::mark::{Mark, Synced};
 use crate::files::{self, File, Files};
@@ -67,6 +68,7 @@ pub(super) struct State {
     /// In order; the last is the active one.
     pub(super) segments: Vec<Segment>,
     pub(super) active: Arc<dyn File>,
+    pub(super) tail: Tail,
 }
 
 impl State {
@@ -185,22 +187,25 @@ impl Store {
             return Err(error.into());
         }
         metrics::counter!("embedded_log_fsyncs_total").increment(1);
-        let base_offset = self.publish(&headers, now_ms);
+        let end = position + data.len() as u64;
+        let base_offset = self.publish(&headers, data.freeze(), now_ms);
         writer.mark.write(Synced {
             id: base_offset as u64,
-            position: position + data.len() as u64,
+            position: end,
         });
         Ok(headers.iter().map(|header| header.base_offset).collect())
     }
 
     /// Lets readers see durable batches; returns the base offset of the active segment.
-    fn publish(&self, headers: &[Header], now_ms: i64) -> i64 {
+    fn publish(&self, headers: &[Header], mut data: Bytes, now_ms: i64) -> i64 {
         let mut state = self.write_state();
-        let Some(active) = state.segments.last_mut() else {
+        let State { segments, tail, .. } = &mut *state;
+        let Some(active) = segments.last_mut() else {
             return 0;
         };
         for header in headers {
             active.push(header, now_ms);
+            tail.push(header, data.split_to(header.bytes));
         }
         active.base_offset
     }

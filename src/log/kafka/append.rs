@@ -11,10 +11,10 @@ use super::failure::{Failure, Phase};
 use super::session::{Role, Sessions, in_time, soon};
 use crate::log::{ErrorKind, Record};
 
-/// The records as rskafka takes them.
-pub(super) fn to_wire(records: Vec<Record>) -> Result<Vec<WireRecord>, Failure> {
+/// The records as rskafka takes them: it keeps what it sends.
+fn to_wire(records: &[Record]) -> Result<Vec<WireRecord>, Failure> {
     records
-        .into_iter()
+        .iter()
         .map(|record| {
             let timestamp =
                 DateTime::from_timestamp_millis(record.timestamp.0).ok_or_else(|| {
@@ -24,12 +24,12 @@ pub(super) fn to_wire(records: Vec<Record>) -> Result<Vec<WireRecord>, Failure> 
                     )
                 })?;
             Ok(WireRecord {
-                key: record.key.map(Vec::from),
-                value: record.value.map(Vec::from),
+                key: record.key.as_deref().map(Vec::from),
+                value: record.value.as_deref().map(Vec::from),
                 headers: record
                     .headers
-                    .into_iter()
-                    .map(|(name, value)| (name, Vec::from(value)))
+                    .iter()
+                    .map(|(name, value)| (name.clone(), Vec::from(&value[..])))
                     .collect(),
                 timestamp,
             })
@@ -46,7 +46,7 @@ pub(super) async fn append(
     sessions: &Sessions,
     topic: &str,
     partition: i32,
-    records: &[WireRecord],
+    records: &[Record],
     probe_after: Duration,
     deadline: Instant,
 ) -> Result<i64, Failure> {
@@ -60,7 +60,7 @@ pub(super) async fn append(
                 let probe = client.get_offset(OffsetAt::Latest);
                 in_time(soon(deadline), Phase::Prepare, probe).await?;
             }
-            let produce = client.produce(records.to_vec(), Compression::NoCompression);
+            let produce = client.produce(to_wire(records)?, Compression::NoCompression);
             let offsets = in_time(deadline, Phase::Append, produce).await?;
             partition.answered();
             offsets.last().copied().ok_or_else(|| {

@@ -152,9 +152,7 @@ impl Log for KafkaLog {
         partition: i32,
         records: Vec<Record>,
     ) -> Result<i64, Error> {
-        let call = Call::on_partition("append", topic, partition);
-        let records = append::to_wire(records).map_err(|failure| failure.into_error(call))?;
-        self.persist(call, |deadline| {
+        self.persist(Call::on_partition("append", topic, partition), |deadline| {
             append::append(
                 &self.sessions,
                 topic,

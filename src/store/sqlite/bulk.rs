@@ -45,15 +45,20 @@ use crate::store::Error;
 
 pub use crate::store::sql::json;
 
-/// Rows per statement: few distinct sizes, so that the statement cache holds them all.
-const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+/// Rows of the largest statement. The others are powers of two: few distinct ones, so that the
+/// statement cache holds them all.
+const ROWS_MAX: usize = 256;
 /// SQLite's limit of parameters in a statement.
 const PARAMETERS_MAX: usize = 32_766;
 
 /// An `INSERT` of any number of rows. The texts are the program's own, never data.
+///
+/// Each crossing to the connection's thread costs more than what some rows cost there. So up to 256
+/// rows go in one statement, which is filled up with empty rows to a power of two.
 #[derive(Clone, Copy, Debug)]
 pub struct Insert {
-    /// Table and columns: `stock (product_id, on_hand)`.
+    /// Table and columns: `stock (product_id, on_hand)`. The first column is never null: a row
+    /// where it is counts as empty and is left out.
     pub into: &'static str,
     /// How many columns `into` names, 128 at most.
     pub columns: usize,
@@ -74,16 +79,18 @@ impl Insert {
         bind: impl Fn(&R, &mut Values) + Send + Sync,
     ) -> Result<(), Error> {
         debug_assert!(
-            self.columns * CHUNKS[0] <= PARAMETERS_MAX,
+            self.columns * ROWS_MAX <= PARAMETERS_MAX,
             "too many columns"
         );
-        for chunk in chunks(rows) {
+        for chunk in rows.chunks(ROWS_MAX) {
+            let places = chunk.len().next_power_of_two();
             let mut values = Values::default();
             for row in chunk {
                 bind(row, &mut values);
             }
+            // Parameters without a value are null, so the empty rows need none.
             let arguments = values.finish().map_err(|source| error(operation, source))?;
-            sqlx::query_with(AssertSqlSafe(self.sql(chunk.len())), arguments)
+            sqlx::query_with(AssertSqlSafe(self.sql(places)), arguments)
                 .execute(&mut *tx)
                 .await
                 .map_err(|source| error(operation, source))?;
@@ -91,21 +98,12 @@ impl Insert {
         Ok(())
     }
 
-    fn sql(&self, rows: usize) -> String {
+    fn sql(&self, places: usize) -> String {
         let row = format!("({})", ["?"].repeat(self.columns).join(","));
-        let rows = vec![row.as_str(); rows].join(",");
-        format!("INSERT INTO {} VALUES {rows} {}", self.into, self.then)
+        let rows = vec![row.as_str(); places].join(",");
+        let Self { into, then, .. } = self;
+        format!("INSERT INTO {into} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL {then}")
     }
-}
-
-/// Splits `rows` into chunks of the fixed sizes, largest first.
-fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
-    std::iter::from_fn(move || {
-        let size = CHUNKS.into_iter().find(|size| *size <= rows.len())?;
-        let (chunk, rest) = rows.split_at(size);
-        rows = rest;
-        Some(chunk)
-    })
 }
 
 /// Parameters of a statement, in order.
@@ -170,21 +168,5 @@ impl Script {
             .fetch_all(tx)
             .await
             .map_err(|source| error(operation, source))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_number_of_rows_takes_few_sizes_and_loses_none() {
-        for rows in [0, 1, 5, 255, 256, 1_000] {
-            let rows: Vec<usize> = (0..rows).collect();
-            let chunks: Vec<&[usize]> = chunks(&rows).collect();
-            assert!(chunks.iter().all(|chunk| CHUNKS.contains(&chunk.len())));
-            assert!(chunks.len() <= rows.len() / CHUNKS[0] + 3 * (CHUNKS.len() - 1));
-            assert_eq!(chunks.concat(), rows);
-        }
     }
 }

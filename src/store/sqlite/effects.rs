@@ -14,7 +14,8 @@ use crate::shard::ShardId;
 use crate::store::sql::library::bytes_of;
 use crate::store::sql::numbering::{by_partition, number};
 use crate::store::{
-    Conflict, CursorMove, Effects, Error, ErrorKind, InboxEntry, OutboxRow, Parked, Published,
+    Conflict, CursorMove, Effects, Error, ErrorKind, InboxEntry, OutboxBatch, OutboxRow, Parked,
+    Published,
 };
 
 const OPERATION: &str = "commit";
@@ -44,12 +45,13 @@ pub(super) async fn save(
     }
     for (partition, batches) in &batches {
         take_sequences(&mut script, *partition, batches.len());
+        for (batch, behind) in batches.iter().zip((1..=batches.len()).rev()) {
+            save_outbox(&mut script, batch, behind);
+        }
     }
     let steps = script.run(tx, OPERATION).await?;
     let taken = check_steps(&steps, effects.cursors.len())?;
-    let rows = number(batches, &taken);
-    save_outbox(tx, &rows).await?;
-    Ok(rows)
+    Ok(number(batches, &taken))
 }
 
 async fn save_inbox(
@@ -214,18 +216,18 @@ fn check_steps(steps: &[SqliteRow], cursors: usize) -> Result<BTreeMap<i32, i64>
     Ok(taken)
 }
 
-async fn save_outbox(tx: &mut SqliteConnection, rows: &[OutboxRow]) -> Result<(), Error> {
-    Insert {
-        into: "outbox (partition, sequence, topic, records)",
-        columns: 4,
-        then: "",
-    }
-    .rows(tx, OPERATION, rows, |row, values| {
-        values
-            .push(row.batch.partition)
-            .push(row.sequence.0)
-            .push(&row.batch.topic)
-            .push(bytes_of(&row.batch.records));
-    })
-    .await
+/// Saves a batch under the sequence number that lies `behind` before the next one of its partition.
+fn save_outbox(script: &mut Script, batch: &OutboxBatch, behind: usize) {
+    let behind = i64::try_from(behind).unwrap_or(i64::MAX);
+    script.add(
+        "INSERT INTO outbox (partition, sequence, topic, records)
+         SELECT partition, next - ?, ?, ? FROM outbox_sequence WHERE partition = ?",
+        |values| {
+            values
+                .push(behind)
+                .push(&batch.topic)
+                .push(bytes_of(&batch.records))
+                .push(batch.partition);
+        },
+    );
 }

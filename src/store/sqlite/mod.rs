@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Row, Sqlite, SqliteConnection, SqliteExecutor, Transaction};
+use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
 use super::{
     Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, Pacing,
@@ -30,19 +30,20 @@ mod open;
 mod operations;
 mod parked;
 mod turn;
+mod writer;
 
 pub use error::error;
 pub use turn::SqliteTurn;
+use writer::Writer;
 
 use super::sql::library::Reading;
-use super::sql::outcome::Outcome;
 
 /// A service's database in a SQLite file, with the context's own tables `T`.
 ///
 /// The file belongs to one process at a time: hold a [`crate::lease::file::FileLease`] on it.
 #[derive(Debug)]
 pub struct SqliteStore<T> {
-    writer: SqlitePool,
+    writer: Writer,
     reader: SqlitePool,
     tables: T,
 }
@@ -101,34 +102,6 @@ impl<T> SqliteStore<T> {
         self.reader.close().await;
         self.writer.close().await;
     }
-
-    async fn begin_write(&self, operation: &'static str) -> Result<Write, Error> {
-        let tx = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|source| error(operation, source))?;
-        Ok(Write {
-            tx,
-            outcome: Outcome::open(),
-        })
-    }
-}
-
-/// A write transaction, counted by how it ends. Dropping it undoes it.
-#[derive(Debug)]
-struct Write {
-    tx: Transaction<'static, Sqlite>,
-    outcome: Outcome,
-}
-
-impl Write {
-    async fn commit(self, operation: &'static str) -> Result<(), Error> {
-        let result = self.tx.commit().await;
-        let result = result.map_err(|source| error::commit_error(operation, source));
-        self.outcome.end(&result);
-        result
-    }
 }
 
 impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
@@ -147,13 +120,13 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
 
     async fn agree_on_partitions(&self, partitions: i32) -> Result<i32, Error> {
         const OPERATION: &str = "agree_on_partitions";
-        let mut write = self.begin_write(OPERATION).await?;
+        let mut write = self.writer.begin(OPERATION).await?;
         let stored = sqlx::query_scalar(
             "INSERT INTO partitions (one, count) VALUES (1, $1)
              ON CONFLICT (one) DO UPDATE SET count = count RETURNING count",
         )
         .bind(partitions)
-        .fetch_one(&mut *write.tx)
+        .fetch_one(&mut *write.connection()?)
         .await
         .map_err(|source| error(OPERATION, source))?;
         write.commit(OPERATION).await?;
@@ -162,7 +135,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
 
     async fn claim(&self, shard: ShardId, epoch: Epoch) -> Result<Claimed, Error> {
         const OPERATION: &str = "claim";
-        let mut write = self.begin_write(OPERATION).await?;
+        let mut write = self.writer.begin(OPERATION).await?;
         let raised = sqlx::query(
             "INSERT INTO shard (shard, epoch) VALUES ($1, $2)
              ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch
@@ -170,7 +143,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         )
         .bind(shard.0)
         .bind(epoch.0)
-        .execute(&mut *write.tx)
+        .execute(&mut *write.connection()?)
         .await
         .map_err(|source| error(OPERATION, source))?;
         if raised.rows_affected() == 0 {
@@ -178,8 +151,8 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
             return Err(Error::new(ErrorKind::Fenced, OPERATION, detail));
         }
         let claimed = Claimed {
-            cursors: owned(&mut write.tx, shard, epoch, OPERATION).await?,
-            acknowledged: acknowledged(&mut *write.tx, shard.0, OPERATION).await?,
+            cursors: owned(write.connection()?, shard, epoch, OPERATION).await?,
+            acknowledged: acknowledged(&mut *write.connection()?, shard.0, OPERATION).await?,
         };
         write.commit(OPERATION).await?;
         Ok(claimed)
@@ -187,8 +160,8 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
 
     async fn begin(&self, shard: ShardId, epoch: Epoch) -> Result<SqliteTurn<'_, T>, Error> {
         const OPERATION: &str = "begin";
-        let mut write = self.begin_write(OPERATION).await?;
-        let cursors = owned(&mut write.tx, shard, epoch, OPERATION).await?;
+        let mut write = self.writer.begin(OPERATION).await?;
+        let cursors = owned(write.connection()?, shard, epoch, OPERATION).await?;
         Ok(SqliteTurn::new(write, &self.tables, shard, cursors))
     }
 

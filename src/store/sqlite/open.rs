@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection};
 
 use super::error::{self, CANTOPEN, CORRUPT, NOTADB};
+use super::writer::Writer;
 use crate::limits;
 use crate::store::sql::migrations;
 use crate::store::{Error, ErrorKind};
@@ -17,13 +18,12 @@ use crate::store::{Error, ErrorKind};
 /// The library's own migrations, versions 1 to 999.
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/sqlite/migrations");
 
-/// One connection for writing: SQLite has one writer at a time, and waiting for a connection is
-/// fair where waiting for its lock is not.
+/// The connection for writing, to a file that is sound and up to date.
 pub(super) async fn writer(
     path: &Path,
     context: &Migrator,
     busy_timeout: Duration,
-) -> Result<SqlitePool, Error> {
+) -> Result<Writer, Error> {
     let migrations = migrations::merged(&MIGRATIONS, context).map_err(|why| refused(path, &why))?;
     let migrations = Migrator::with_migrations(migrations);
     if let Some(folder) = path.parent() {
@@ -34,8 +34,9 @@ pub(super) async fn writer(
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
-    let pool = pool(1)
-        .connect_with(options)
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options.clone())
         .await
         .map_err(|source| failed(path, source))?;
     check(path, &pool).await?;
@@ -43,13 +44,25 @@ pub(super) async fn writer(
         .run(&pool)
         .await
         .map_err(|source| not_migrated(path, source))?;
-    Ok(pool)
+    let connection = pool
+        .acquire()
+        .await
+        .map_err(|source| failed(path, source))?;
+    let connection = connection.detach();
+    Ok(Writer::new(options, connection))
 }
 
 /// Connections that see what is committed and can write nothing. They connect when first used.
 pub(super) fn readers(path: &Path, busy_timeout: Duration) -> SqlitePool {
     let options = options(path, busy_timeout).read_only(true);
-    pool(limits::SQLITE_READERS).connect_lazy_with(options)
+    SqlitePoolOptions::new()
+        .max_connections(limits::SQLITE_READERS)
+        .acquire_timeout(limits::SQLITE_BUSY_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // A local file needs no ping.
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
 }
 
 fn options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
@@ -58,23 +71,8 @@ fn options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(busy_timeout)
         .statement_cache_capacity(limits::SQLITE_STATEMENTS)
+        .row_buffer_size(limits::TURN_RECORDS_MAX)
         .disable_statement_logging()
-}
-
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(limits::SQLITE_BUSY_TIMEOUT)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // A local file needs no ping. But after SQLite has undone a transaction by itself (disk
-        // full, IO error) sqlx goes on counting it as open and refuses to begin another: such a
-        // connection is replaced.
-        .test_before_acquire(false)
-        .before_acquire(|connection, _| {
-            let usable = !connection.is_in_transaction();
-            Box::pin(async move { Ok(usable) })
-        })
 }
 
 /// Looks the whole file over, unless it is so large that starting would take too long.

@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> Operations for SqliteStore<T> {
     async fn submit(&self, action: &Action) -> Result<bool, Error> {
         const OPERATION: &str = "submit";
         let (aggregate, place) = parts(&action.target);
-        let mut write = self.begin_write(OPERATION).await?;
+        let mut write = self.writer.begin(OPERATION).await?;
         let asked = sqlx::query(
             "INSERT INTO action (id, shard, kind, aggregate_kind, aggregate_id, topic, log_offset,
                                  operator, reason, at)
@@ -102,7 +102,7 @@ impl<T: Send + Sync + 'static> Operations for SqliteStore<T> {
         .bind(&action.operator)
         .bind(&action.reason)
         .bind(action.at.0)
-        .execute(&mut *write.tx)
+        .execute(&mut *write.connection()?)
         .await
         .map_err(|source| error(OPERATION, source))?;
         write.commit(OPERATION).await?;

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{Write, bulk, effects, error, reading};
+use super::writer::Write;
+use super::{bulk, effects, error, reading};
 use crate::context::Context;
 use crate::crash::{self, Point};
 use crate::shard::ShardId;
@@ -41,15 +42,17 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Turn<C> for SqliteTurn<'_, T> {
         inbox: &[InboxKey],
         aggregates: &[AggregateKey],
     ) -> Result<Seen, Error> {
-        seen(&mut self.write.tx, self.shard, inbox, aggregates).await
+        seen(self.write.connection()?, self.shard, inbox, aggregates).await
     }
 
     async fn load(&mut self, messages: &[&C::Message]) -> Result<C::State, Error> {
-        self.tables.load(&mut self.write.tx, messages).await
+        self.tables.load(self.write.connection()?, messages).await
     }
 
     async fn load_follow_up(&mut self, state: &mut C::State) -> Result<(), Error> {
-        self.tables.load_follow_up(&mut self.write.tx, state).await
+        self.tables
+            .load_follow_up(self.write.connection()?, state)
+            .await
     }
 
     async fn commit(
@@ -57,7 +60,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Turn<C> for SqliteTurn<'_, T> {
         state: Option<&C::State>,
         effects: Effects,
     ) -> Result<Vec<OutboxRow>, Error> {
-        let tx = &mut self.write.tx;
+        let tx = self.write.connection()?;
         if let Some(state) = state {
             self.tables.save(tx, state).await?;
         }
@@ -72,7 +75,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Turn<C> for SqliteTurn<'_, T> {
     }
 
     async fn rehearse(mut self, state: Option<&C::State>, effects: Effects) -> Result<(), Error> {
-        let tx = &mut self.write.tx;
+        let tx = self.write.connection()?;
         if let Some(state) = state {
             self.tables.save(tx, state).await?;
         }

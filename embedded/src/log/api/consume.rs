@@ -56,8 +56,7 @@ pub(super) async fn fetch(broker: &Arc<Broker>, request: FetchRequest) -> FetchR
         .map(|partition| partition.watch_end())
         .collect();
     loop {
-        let reading = Arc::clone(&plan);
-        let Some(look) = blocking(move || look(&reading)).await else {
+        let Some(look) = look(&plan).await else {
             return FetchResponse::default()
                 .with_error_code(ResponseError::UnknownServerError.code());
         };
@@ -102,7 +101,25 @@ struct Look {
     final_: bool,
 }
 
-fn look(plan: &Plan) -> Look {
+/// Looks in memory, and into the files only if that is not enough: consumers that keep up find
+/// everything in memory, and need no other thread. `None` if the look panicked.
+async fn look(plan: &Arc<Plan>) -> Option<Look> {
+    let in_memory =
+        |partition: &Partition, offset, bytes, one| partition.read_recent(offset, bytes, one);
+    if let Some(look) = look_with(plan, in_memory) {
+        return Some(look);
+    }
+    let in_files =
+        |partition: &Partition, offset, bytes, one| Some(partition.read(offset, bytes, one));
+    let plan = Arc::clone(plan);
+    blocking(move || look_with(&plan, in_files)).await.flatten()
+}
+
+/// Looks at all partitions by `read`; `None` as soon as that cannot tell.
+fn look_with(
+    plan: &Plan,
+    read: impl Fn(&Partition, i64, usize, bool) -> Option<Result<Read, ReadError>>,
+) -> Option<Look> {
     let mut look = Look {
         responses: Vec::new(),
         bytes: 0,
@@ -112,7 +129,12 @@ fn look(plan: &Plan) -> Look {
         let mut partitions = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             let room = plan.bytes_max.saturating_sub(look.bytes);
-            let data = look_at(wanted, room.min(wanted.bytes_max), look.bytes == 0);
+            let (bytes_max, at_least_one) = (room.min(wanted.bytes_max), look.bytes == 0);
+            let found = match &wanted.partition {
+                Some(partition) => Some(read(partition, wanted.offset, bytes_max, at_least_one)?),
+                None => None,
+            };
+            let data = data(wanted, found);
             look.final_ |= data.error_code != 0;
             look.bytes += data.records.as_ref().map_or(0, bytes::Bytes::len);
             partitions.push(data);
@@ -121,19 +143,20 @@ fn look(plan: &Plan) -> Look {
         look.responses.push(response.with_partitions(partitions));
     }
     look.final_ |= look.bytes >= plan.bytes_max;
-    look
+    Some(look)
 }
 
-fn look_at(wanted: &Wanted, bytes_max: usize, at_least_one: bool) -> PartitionData {
+/// What was found, as a response says it; nothing if there is no such partition.
+fn data(wanted: &Wanted, found: Option<Result<Read, ReadError>>) -> PartitionData {
     let data = PartitionData::default()
         .with_partition_index(wanted.number)
         .with_records(Some(bytes::Bytes::new()));
-    let Some(partition) = &wanted.partition else {
+    let (Some(partition), Some(found)) = (&wanted.partition, found) else {
         return data
             .with_error_code(ResponseError::UnknownTopicOrPartition.code())
             .with_high_watermark(-1);
     };
-    match partition.read(wanted.offset, bytes_max, at_least_one) {
+    match found {
         Ok(Read { batches, bounds }) => with_bounds(data, bounds).with_records(Some(batches)),
         Err(ReadError::OutOfRange(bounds)) => {
             with_bounds(data, bounds).with_error_code(ResponseError::OffsetOutOfRange.code())

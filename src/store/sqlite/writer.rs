@@ -1,0 +1,143 @@
+//! The one connection that writes, and its transactions.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use super::error::{commit_error, error};
+use crate::limits::SQLITE_BUSY_TIMEOUT;
+use crate::store::Error;
+use crate::store::sql::outcome::Outcome;
+
+/// SQLite has one writer at a time, and waiting for a connection is fair where waiting for its lock
+/// is not.
+///
+/// This is not a pool of one: that would ask the connection after every turn whether it still
+/// lives, and the next turn would wait for the answer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    seat: Arc<Mutex<Seat>>,
+}
+
+/// The place of the connection; nobody sits there once it is closed.
+#[derive(Debug)]
+struct Seat {
+    connection: Option<SqliteConnection>,
+    /// Whether a transaction may have begun that has not been committed.
+    open: bool,
+}
+
+impl Writer {
+    /// Writes over `connection`, which was made with `options`.
+    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
+        Self {
+            options,
+            seat: Arc::new(Mutex::new(Seat {
+                connection: Some(connection),
+                open: false,
+            })),
+        }
+    }
+
+    /// Begins a transaction that may write, after those before it have ended.
+    ///
+    /// # Errors
+    /// As [`error`] maps them, for `operation`.
+    pub(super) async fn begin(&self, operation: &'static str) -> Result<Write, Error> {
+        let failed = |source| error(operation, source);
+        let seat = timeout(SQLITE_BUSY_TIMEOUT, Arc::clone(&self.seat).lock_owned());
+        let mut seat = seat.await.map_err(|_| failed(sqlx::Error::PoolTimedOut))?;
+        if seat.open {
+            seat.undo().await;
+        }
+        if seat.begin().await.is_err() {
+            // Its thread is gone, or SQLite could not even undo what came before.
+            seat.connection().map_err(failed)?;
+            seat.connection = Some(self.options.connect().await.map_err(failed)?);
+            seat.begin().await.map_err(failed)?;
+        }
+        Ok(Write {
+            seat,
+            outcome: Some(Outcome::open()),
+        })
+    }
+
+    /// Closes the connection, after the transaction that is open has ended.
+    pub(super) async fn close(&self) {
+        let connection = self.seat.lock().await.connection.take();
+        if let Some(connection) = connection {
+            // What was committed is in the file; nothing else is expected of it.
+            let _ = connection.close().await;
+        }
+    }
+}
+
+impl Seat {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        // Before the statement: whoever waits for it may be dropped.
+        self.open = true;
+        let begin = sqlx::query("BEGIN IMMEDIATE");
+        begin.execute(self.connection()?).await.map(|_| ())
+    }
+
+    /// Undoes a transaction that was begun, if there is one: SQLite may have undone it by itself
+    /// (disk full, IO error), and then says so.
+    async fn undo(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            let _ = sqlx::query("ROLLBACK").execute(connection).await;
+        }
+    }
+}
+
+/// A write transaction, counted by how it ends. Dropping it undoes it.
+#[derive(Debug)]
+pub(super) struct Write {
+    seat: OwnedMutexGuard<Seat>,
+    outcome: Option<Outcome>,
+}
+
+impl Write {
+    /// The connection, inside the transaction.
+    ///
+    /// # Errors
+    /// None: it closes only after the transaction.
+    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, Error> {
+        self.seat
+            .connection()
+            .map_err(|source| error("write", source))
+    }
+
+    /// Commits, durably.
+    ///
+    /// # Errors
+    /// As [`commit_error`] maps them, for `operation`.
+    pub(super) async fn commit(mut self, operation: &'static str) -> Result<(), Error> {
+        let result = sqlx::query("COMMIT").execute(self.connection()?).await;
+        self.seat.open = result.is_err();
+        let result = result.map_err(|source| commit_error(operation, source));
+        let result = result.map(|_| ());
+        if let Some(outcome) = self.outcome.take() {
+            outcome.end(&result);
+        }
+        result
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if self.seat.open {
+            // The first poll sends it to the connection's thread. If it cannot, the next
+            // transaction undoes this one before it begins.
+            let _ = self.seat.undo().now_or_never();
+        }
+    }
+}
