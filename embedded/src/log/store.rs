@@ -188,7 +188,7 @@ impl Store {
         }
         metrics::counter!("embedded_log_fsyncs_total").increment(1);
         let end = position + data.len() as u64;
-        let base_offset = self.publish(&headers, data.freeze(), now_ms);
+        let base_offset = self.publish(&headers, &data, now_ms);
         writer.mark.write(Synced {
             id: base_offset as u64,
             position: end,
@@ -197,7 +197,7 @@ impl Store {
     }
 
     /// Lets readers see durable batches; returns the base offset of the active segment.
-    fn publish(&self, headers: &[Header], mut data: Bytes, now_ms: i64) -> i64 {
+    fn publish(&self, headers: &[Header], mut data: &[u8], now_ms: i64) -> i64 {
         let mut state = self.write_state();
         let State { segments, tail, .. } = &mut *state;
         let Some(active) = segments.last_mut() else {
@@ -205,7 +205,9 @@ impl Store {
         };
         for header in headers {
             active.push(header, now_ms);
-            tail.push(header, data.split_to(header.bytes));
+            let (batch, rest) = data.split_at(header.bytes);
+            tail.push(header, batch);
+            data = rest;
         }
         active.base_offset
     }

@@ -22,13 +22,14 @@ struct Kept {
 }
 
 impl Tail {
-    /// Takes the batch that follows on the last one, and lets go of the oldest that are too many.
-    pub(super) fn push(&mut self, header: &Header, batch: Bytes) {
+    /// Takes a copy of the batch that follows on the last one, and lets go of the oldest that are too
+    /// many. A part of the write that it came with would keep all of that in memory.
+    pub(super) fn push(&mut self, header: &Header, batch: &[u8]) {
         self.bytes += batch.len();
         self.batches.push_back(Kept {
             next_offset: header.next_offset(),
             base_offset: header.base_offset,
-            batch,
+            batch: Bytes::copy_from_slice(batch),
         });
         while self.bytes > TAIL_BYTES_MAX {
             let Some(oldest) = self.batches.pop_front() else {
@@ -84,7 +85,7 @@ mod tests {
             batch::assign(&mut batch, next);
             let header = Header::read(&batch).unwrap();
             (next, size) = (header.next_offset(), batch.len());
-            tail.push(&header, batch.freeze());
+            tail.push(&header, &batch);
         }
         (tail, size)
     }
@@ -130,7 +131,7 @@ mod tests {
             batch::assign(&mut batch, next);
             let header = Header::read(&batch).unwrap();
             next = header.next_offset();
-            tail.push(&header, batch.freeze());
+            tail.push(&header, &batch);
         }
         assert!(tail.bytes <= TAIL_BYTES_MAX);
         assert_eq!(tail.read(2, usize::MAX, true), None);

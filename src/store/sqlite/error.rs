@@ -21,7 +21,7 @@ pub(super) fn commit_error(operation: &'static str, source: sqlx::Error) -> Erro
 }
 
 // Primary result codes, the low byte of what SQLite returns.
-const BUSY: i32 = 5;
+pub(super) const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const NOMEM: i32 = 7;
 const INTERRUPT: i32 = 9;

@@ -126,7 +126,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
              ON CONFLICT (one) DO UPDATE SET count = count RETURNING count",
         )
         .bind(partitions)
-        .fetch_one(&mut *write.connection()?)
+        .fetch_one(write.connection()?)
         .await
         .map_err(|source| error(OPERATION, source))?;
         write.commit(OPERATION).await?;
@@ -143,7 +143,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         )
         .bind(shard.0)
         .bind(epoch.0)
-        .execute(&mut *write.connection()?)
+        .execute(write.connection()?)
         .await
         .map_err(|source| error(OPERATION, source))?;
         if raised.rows_affected() == 0 {
@@ -152,7 +152,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         }
         let claimed = Claimed {
             cursors: owned(write.connection()?, shard, epoch, OPERATION).await?,
-            acknowledged: acknowledged(&mut *write.connection()?, shard.0, OPERATION).await?,
+            acknowledged: acknowledged(write.connection()?, shard.0, OPERATION).await?,
         };
         write.commit(OPERATION).await?;
         Ok(claimed)

@@ -102,7 +102,7 @@ impl<T: Send + Sync + 'static> Operations for SqliteStore<T> {
         .bind(&action.operator)
         .bind(&action.reason)
         .bind(action.at.0)
-        .execute(&mut *write.connection()?)
+        .execute(write.connection()?)
         .await
         .map_err(|source| error(OPERATION, source))?;
         write.commit(OPERATION).await?;

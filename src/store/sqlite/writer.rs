@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-use super::error::{commit_error, error};
+use super::error::{BUSY, commit_error, error, result_code};
 use crate::limits::SQLITE_BUSY_TIMEOUT;
 use crate::store::Error;
 use crate::store::sql::outcome::Outcome;
@@ -51,20 +51,29 @@ impl Writer {
     pub(super) async fn begin(&self, operation: &'static str) -> Result<Write, Error> {
         let failed = |source| error(operation, source);
         let seat = timeout(SQLITE_BUSY_TIMEOUT, Arc::clone(&self.seat).lock_owned());
-        let mut seat = seat.await.map_err(|_| failed(sqlx::Error::PoolTimedOut))?;
-        if seat.open {
-            seat.undo().await;
-        }
-        if seat.begin().await.is_err() {
-            // Its thread is gone, or SQLite could not even undo what came before.
-            seat.connection().map_err(failed)?;
-            seat.connection = Some(self.options.connect().await.map_err(failed)?);
-            seat.begin().await.map_err(failed)?;
-        }
-        Ok(Write {
+        let seat = seat.await.map_err(|_| failed(sqlx::Error::PoolTimedOut))?;
+        // Made first, so that whoever is dropped while it begins leaves nothing open.
+        let mut write = Write {
             seat,
-            outcome: Some(Outcome::open()),
-        })
+            outcome: None,
+        };
+        if write.seat.open {
+            write.seat.undo().await;
+        }
+        match write.seat.begin().await {
+            Ok(()) => {}
+            // Another process has the lock: a new connection would wait for it as long again.
+            Err(source) if result_code(&source) == Some(BUSY) => return Err(failed(source)),
+            Err(_) => {
+                // Its thread is gone, or SQLite could not undo what came before.
+                write.seat.connection().map_err(failed)?;
+                let connection = self.options.connect().await.map_err(failed)?;
+                write.seat.connection = Some(connection);
+                write.seat.begin().await.map_err(failed)?;
+            }
+        }
+        write.outcome = Some(Outcome::open());
+        Ok(write)
     }
 
     /// Closes the connection, after the transaction that is open has ended.
