@@ -78,17 +78,16 @@ pub enum Names {
     Random,
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Orders of 20 products, as fast as one caller gets answers.
-    pub(crate) fn plan() -> Plan {
-        Plan {
-            pace: Pace::Closed { callers: 1 },
+impl Plan {
+    /// Plain orders of so many products, one call each by so many callers: no repetitions, shortages or
+    /// cancellations, all products alike, named by time.
+    #[must_use]
+    pub fn plain(callers: usize, products: usize, until: Until) -> Self {
+        Self {
+            pace: Pace::Closed { callers },
             way: Way::Unary,
-            until: Until::Orders(1),
-            products: 20,
+            until,
+            products,
             skew: 0.0,
             duplicates: 0.0,
             shortages: 0.0,
@@ -98,5 +97,15 @@ pub(crate) mod tests {
             in_flight_max: IN_FLIGHT_MAX,
             seed: 1,
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Orders of 20 products, as fast as one caller gets answers.
+    pub(crate) fn plan() -> Plan {
+        Plan::plain(1, 20, Until::Orders(1))
     }
 }

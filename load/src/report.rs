@@ -122,6 +122,15 @@ impl Report {
             limits: None,
         }
     }
+
+    /// The rows of times: a name, and its median, 90, 99, 99.9 % and longest, in milliseconds.
+    fn times(&self) -> [(&'static str, [f64; 5]); 2] {
+        let named = [
+            ("acknowledged", self.acknowledged_ms),
+            ("settled", self.settled_ms),
+        ];
+        named.map(|(name, of)| (name, [of.p50, of.p90, of.p99, of.p999, of.max]))
+    }
 }
 
 pub(crate) fn rate(count: u64, time: Duration) -> f64 {
@@ -156,17 +165,7 @@ impl fmt::Display for Report {
             f,
             "\nms                p50      p90      p99    p99.9      max"
         )?;
-        for (name, shares) in [
-            ("acknowledged", self.acknowledged_ms),
-            ("settled", self.settled_ms),
-        ] {
-            let Shares {
-                p50,
-                p90,
-                p99,
-                p999,
-                max,
-            } = shares;
+        for (name, [p50, p90, p99, p999, max]) in self.times() {
             writeln!(
                 f,
                 "{name:<12} {p50:>8.2} {p90:>8.2} {p99:>8.2} {p999:>8.2} {max:>8.2}"

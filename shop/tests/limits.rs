@@ -113,6 +113,18 @@ fn a_signal_ends_it_and_nothing_is_left() {
 }
 
 #[test]
+fn where_limits_are_measured_is_not_said_in_vain() {
+    for flags in [["--data-dir", "elsewhere"], ["--partitions", "2"]] {
+        let outcome = support::command(&[&["load"], &flags[..]].concat())
+            .output()
+            .unwrap();
+        assert_eq!(outcome.status.code(), Some(2));
+        let told = String::from_utf8_lossy(&outcome.stderr);
+        assert!(told.contains("give --limits as well"), "{told}");
+    }
+}
+
+#[test]
 fn a_load_is_told_as_a_share_of_its_limits() {
     let store = Up::start(&["--fresh"]);
     let folder = tempfile::tempdir().unwrap();

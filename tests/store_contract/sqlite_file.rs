@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
 use messaging::limits;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::contract::counter::{Add, Count, Counter, CounterTables, Counters};
@@ -410,4 +411,31 @@ async fn readers_cannot_write() {
 fn migration(version: i64, sql: &'static str) -> Migration {
     let sql = sql.into_sql_str();
     Migration::new(version, "test".into(), MigrationType::Simple, sql, false)
+}
+
+#[tokio::test]
+async fn whoever_is_dropped_while_it_begins_holds_up_nobody() {
+    let place = Place::new();
+    let store = open(&place.path()).await;
+    Store::<Counter>::claim(&store, ShardId(0), Epoch(1))
+        .await
+        .unwrap();
+    for polls in 1..=20 {
+        // It has come further with every round, from before its first statement to behind its last.
+        let mut begin = Box::pin(Store::<Counter>::begin(&store, ShardId(0), Epoch(1)));
+        for _ in 0..polls {
+            if begin.as_mut().now_or_never().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(begin);
+        let url = format!("sqlite:{}", place.path().display());
+        let mut other = SqliteConnection::connect(&url).await.unwrap();
+        let locked = sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await;
+        locked.unwrap();
+        other.close().await.unwrap();
+        let turn = Store::<Counter>::begin(&store, ShardId(0), Epoch(1)).await;
+        drop(turn.unwrap());
+    }
 }

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Report, Shares};
+use super::Report;
 use crate::limits::Beside;
 use crate::plan::{Names, Pace, Plan, Until, Way};
 use crate::tally::Outcome;
@@ -152,19 +152,8 @@ fn outcomes(report: &Report) -> Markup {
 }
 
 fn times(report: &Report) -> Markup {
-    let named = [
-        ("acknowledged", report.acknowledged_ms),
-        ("settled", report.settled_ms),
-    ];
-    let rows = named.map(|(name, shares)| {
-        let Shares {
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-        } = shares;
-        let millis = [p50, p90, p99, p999, max].map(|ms| format!("{ms:.2}"));
+    let rows = report.times().map(|(name, times)| {
+        let millis = times.map(|ms| format!("{ms:.2}"));
         (name.to_owned(), millis.to_vec())
     });
     figures(&["ms", "50 %", "90 %", "99 %", "99.9 %", "longest"], rows)

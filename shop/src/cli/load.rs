@@ -107,6 +107,7 @@ pub(super) async fn load(args: &Args) -> Result<(), Failure> {
     if let Some(Instead::Limits(args)) = &args.instead {
         return limits::limits(args).await;
     }
+    args.beside.check()?;
     let folder = args.report.as_deref().map(Folder::make).transpose();
     let folder = folder.map_err(|error| unwritten(&error))?;
     if !args.beside.limits {

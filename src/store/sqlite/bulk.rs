@@ -170,3 +170,41 @@ impl Script {
             .map_err(|source| error(operation, source))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn any_number_of_rows_takes_few_statements_and_loses_none() {
+        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let table = "CREATE TABLE t (n INTEGER NOT NULL, square INTEGER) STRICT";
+        sqlx::query(table).execute(&mut tx).await.unwrap();
+        let insert = Insert {
+            into: "t (n, square)",
+            columns: 2,
+            then: "",
+        };
+        for count in [0_i64, 1, 2, 5, 255, 256, 257, 1_000] {
+            sqlx::query("DELETE FROM t").execute(&mut tx).await.unwrap();
+            let rows: Vec<i64> = (0..count).collect();
+            let push = |row: &i64, values: &mut Values| {
+                values.push(*row).push((row % 2 == 0).then_some(row * row));
+            };
+            insert.rows(&mut tx, "insert", &rows, push).await.unwrap();
+            let there: Vec<(i64, Option<i64>)> =
+                sqlx::query_as("SELECT n, square FROM t ORDER BY n")
+                    .fetch_all(&mut tx)
+                    .await
+                    .unwrap();
+            let wanted = rows
+                .iter()
+                .map(|row| (*row, (row % 2 == 0).then_some(row * row)));
+            assert_eq!(there, wanted.collect::<Vec<_>>());
+        }
+        // Nine sizes of the insert, and the three texts of this test.
+        assert!(tx.cached_statements_size() <= 9 + 3);
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::files::faulty::{Disk, Syncs};
 use crate::log::durability::open;
+use crate::log::read::{Read, ReadError};
 use crate::log::{Retention, testing};
 
 fn block_on(test: impl Future<Output = ()>) {
@@ -83,5 +84,42 @@ fn records_past_retention_are_removed_in_whole_segments() {
         broker.retain(by_age, now + 3_700_000);
         assert_eq!(partition.bounds().start, 10);
         assert_eq!(partition.append(testing::batch(&["b"])).await.unwrap(), 10);
+    });
+}
+
+#[test]
+fn memory_answers_as_the_files_do() {
+    let disk = Disk::new(Syncs::Honest);
+    block_on(async {
+        let broker = open(&disk).unwrap();
+        broker.topics.create("orders", 1).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        for _ in 0..10 {
+            partition
+                .append(testing::batch(&["a", "b", "c"]))
+                .await
+                .unwrap();
+        }
+        let answer = |read: Result<Read, ReadError>| match read {
+            Ok(read) => Ok((read.batches, read.bounds)),
+            Err(error) => Err(error.to_string()),
+        };
+        for (offset, bytes, one) in (-1..=31)
+            .flat_map(|offset| {
+                [1, 100, 250, 10_000].map(|bytes| [(offset, bytes, true), (offset, bytes, false)])
+            })
+            .flatten()
+        {
+            let recent = partition.read_recent(offset, bytes, one).unwrap();
+            let stored = partition.read(offset, bytes, one);
+            assert_eq!(answer(recent), answer(stored), "{offset} {bytes} {one}");
+        }
+        drop(broker);
+        let broker = open(&disk).unwrap();
+        let partition = broker.topics.partition("orders", 0).unwrap();
+        assert!(
+            partition.read_recent(0, 1, true).is_none(),
+            "nothing is kept over a start"
+        );
     });
 }

@@ -90,6 +90,24 @@ impl Place {
 }
 
 impl BesideArgs {
+    /// Refuses flags that say where limits are measured when none are.
+    ///
+    /// # Errors
+    /// A usage failure.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let Place {
+            data_dir,
+            partitions,
+            // It may come from the environment, where it stands for other loads as well.
+            database_url: _,
+        } = &self.place;
+        if !self.limits && (data_dir.is_some() || partitions.is_some()) {
+            let message = "--data-dir and --partitions are about the limits: give --limits as well";
+            return Err(Failure::new(Exit::Usage, message.to_owned()));
+        }
+        Ok(())
+    }
+
     /// The limits of a load of this shape.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::load::plan::{IN_FLIGHT_MAX, Names, Pace, Plan, Until, Way};
+use ::load::plan::{Names, Plan, Until, Way};
 
 /// Callers that share a connection.
 const CALLERS_PER_CONNECTION: usize = 32;
@@ -39,23 +39,14 @@ impl Shape {
     /// A closed loop of plain orders that lasts for `time`.
     pub(super) fn plan(&self, time: Duration) -> Plan {
         Plan {
-            pace: Pace::Closed {
-                callers: self.callers.into(),
-            },
             way: if self.stream { Way::Stream } else { Way::Unary },
-            until: Until::Time(time),
-            products: self.products.into(),
             skew: self.skew,
-            duplicates: 0.0,
-            shortages: 0.0,
-            cancels: 0.0,
             names: match self.random_ids {
                 true => Names::Random,
                 false => Names::Rising,
             },
-            waits_for_reserved: false,
-            in_flight_max: IN_FLIGHT_MAX,
             seed: self.seed,
+            ..Plan::plain(self.callers.into(), self.products.into(), Until::Time(time))
         }
     }
 

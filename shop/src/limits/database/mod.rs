@@ -303,26 +303,13 @@ mod tests {
     use std::time::Duration;
 
     use load::limits::messages;
-    use load::plan::{IN_FLIGHT_MAX, Pace, Plan, Until, Way};
+    use load::plan::{Plan, Until};
 
     use super::*;
 
     /// A plain load on four partitions.
     pub(super) fn settings() -> Settings {
-        let plan = Plan {
-            pace: Pace::Closed { callers: 1 },
-            way: Way::Unary,
-            until: Until::Orders(1),
-            products: 20,
-            skew: 0.0,
-            duplicates: 0.0,
-            shortages: 0.0,
-            cancels: 0.0,
-            names: Names::Rising,
-            waits_for_reserved: false,
-            in_flight_max: IN_FLIGHT_MAX,
-            seed: 1,
-        };
+        let plan = Plan::plain(1, 20, Until::Orders(1));
         Settings {
             plan,
             callers: 1,
