@@ -4,18 +4,54 @@
 //! headers with the prefix `ce_`, `datacontenttype` is the header `content-type`. The causation
 //! and correlation ids are extension attributes; W3C trace context travels under its own names.
 
-use std::collections::BTreeMap;
 use std::str;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::log::HeaderName;
 
 /// The only CloudEvents version in use.
-const SPEC_VERSION: &str = "1.0";
+const SPEC_VERSION_1: &str = "1.0";
 /// The content type of every message.
-const CONTENT_TYPE: &str = "application/avro";
+const AVRO: &str = "application/avro";
+
+const CAUSATION_ID: &str = "ce_causationid";
+const CORRELATION_ID: &str = "ce_correlationid";
+const ID: &str = "ce_id";
+const SOURCE: &str = "ce_source";
+const SPEC_VERSION: &str = "ce_specversion";
+const SUBJECT: &str = "ce_subject";
+const TIME: &str = "ce_time";
+const TYPE: &str = "ce_type";
+const CONTENT_TYPE: &str = "content-type";
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// All of them, sorted.
+const NAMES: [&str; 11] = [
+    CAUSATION_ID,
+    CORRELATION_ID,
+    ID,
+    SOURCE,
+    SPEC_VERSION,
+    SUBJECT,
+    TIME,
+    TYPE,
+    CONTENT_TYPE,
+    TRACEPARENT,
+    TRACESTATE,
+];
+
+/// A header's name, as the constant that it is in every envelope, or else as its own text.
+#[must_use]
+pub fn header_name(name: impl AsRef<str> + Into<String>) -> HeaderName {
+    match NAMES.binary_search(&name.as_ref()) {
+        Ok(known) => HeaderName::Borrowed(NAMES[known]),
+        Err(_) => HeaderName::Owned(name.into()),
+    }
+}
 
 /// Metadata of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,26 +107,29 @@ impl Envelope {
 
     /// The headers that carry this metadata, sorted by name.
     #[must_use]
-    pub fn to_headers(&self) -> Vec<(String, Bytes)> {
+    pub fn to_headers(&self) -> Vec<(HeaderName, Bytes)> {
         let time = self.time.to_string();
         let attributes = [
-            ("ce_causationid", self.causation_id.as_deref()),
-            ("ce_correlationid", self.correlation_id.as_deref()),
-            ("ce_id", Some(self.id.as_str())),
-            ("ce_source", Some(&self.source)),
-            ("ce_specversion", Some(SPEC_VERSION)),
-            ("ce_subject", Some(&self.subject)),
-            ("ce_time", Some(&time)),
-            ("ce_type", Some(&self.message_type)),
-            ("content-type", Some(CONTENT_TYPE)),
-            ("traceparent", self.traceparent.as_deref()),
-            ("tracestate", self.tracestate.as_deref()),
+            (CAUSATION_ID, self.causation_id.as_deref()),
+            (CORRELATION_ID, self.correlation_id.as_deref()),
+            (ID, Some(self.id.as_str())),
+            (SOURCE, Some(&self.source)),
+            (SPEC_VERSION, Some(SPEC_VERSION_1)),
+            (SUBJECT, Some(&self.subject)),
+            (TIME, Some(&time)),
+            (TYPE, Some(&self.message_type)),
+            (CONTENT_TYPE, Some(AVRO)),
+            (TRACEPARENT, self.traceparent.as_deref()),
+            (TRACESTATE, self.tracestate.as_deref()),
         ];
-        attributes
+        let attributes = attributes
             .into_iter()
-            .filter_map(|(name, value)| {
-                Some((name.to_owned(), Bytes::copy_from_slice(value?.as_bytes())))
-            })
+            .filter_map(|(name, value)| Some((name, value?)));
+        // One piece of memory for all values of a record, where each would have its own.
+        let values: Vec<&str> = attributes.clone().map(|(_, value)| value).collect();
+        let mut values = Bytes::from(values.concat());
+        attributes
+            .map(|(name, value)| (HeaderName::Borrowed(name), values.split_to(value.len())))
             .collect()
     }
 
@@ -98,35 +137,34 @@ impl Envelope {
     ///
     /// # Errors
     /// When a required attribute is missing or malformed.
-    pub fn from_headers(headers: &[(String, Bytes)]) -> Result<Self, Error> {
-        let by_name: BTreeMap<&str, &Bytes> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .collect();
-        let optional = |name: &'static str| match by_name.get(name) {
-            None => Ok(None),
-            Some(value) => str::from_utf8(value)
-                .map(|text| Some(text.to_owned()))
-                .map_err(|_| Error::Malformed { header: name }),
+    pub fn from_headers(headers: &[(HeaderName, Bytes)]) -> Result<Self, Error> {
+        let optional = |name: &'static str| {
+            let mut latest_first = headers.iter().rev();
+            match latest_first.find(|(found, _)| found == name) {
+                None => Ok(None),
+                Some((_, value)) => str::from_utf8(value)
+                    .map(|text| Some(text.to_owned()))
+                    .map_err(|_| Error::Malformed { header: name }),
+            }
         };
         let required = |name| optional(name)?.ok_or(Error::Missing { header: name });
-        if required("ce_specversion")? != SPEC_VERSION {
+        if required(SPEC_VERSION)? != SPEC_VERSION_1 {
             return Err(Error::Malformed {
-                header: "ce_specversion",
+                header: SPEC_VERSION,
             });
         }
         Ok(Self {
-            id: required("ce_id")?,
-            message_type: required("ce_type")?,
-            source: required("ce_source")?,
-            subject: required("ce_subject")?,
-            time: required("ce_time")?
+            id: required(ID)?,
+            message_type: required(TYPE)?,
+            source: required(SOURCE)?,
+            subject: required(SUBJECT)?,
+            time: required(TIME)?
                 .parse()
-                .map_err(|_| Error::Malformed { header: "ce_time" })?,
-            causation_id: optional("ce_causationid")?,
-            correlation_id: optional("ce_correlationid")?,
-            traceparent: optional("traceparent")?,
-            tracestate: optional("tracestate")?,
+                .map_err(|_| Error::Malformed { header: TIME })?,
+            causation_id: optional(CAUSATION_ID)?,
+            correlation_id: optional(CORRELATION_ID)?,
+            traceparent: optional(TRACEPARENT)?,
+            tracestate: optional(TRACESTATE)?,
         })
     }
 }
@@ -161,6 +199,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn names_of_metadata_are_known_and_others_are_kept() {
+        assert!(NAMES.is_sorted());
+        for name in NAMES {
+            assert!(
+                matches!(header_name(name.to_owned()), HeaderName::Borrowed(known) if known == name)
+            );
+        }
+        for name in ["", "ce_", "zz", "Ce_id"] {
+            assert!(matches!(header_name(name), HeaderName::Owned(kept) if kept == name));
+        }
+    }
 
     proptest! {
         #[test]

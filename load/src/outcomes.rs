@@ -91,7 +91,7 @@ mod tests {
         Record {
             key: Some(order_id.into()),
             value: None,
-            headers: vec![("ce_type".to_owned(), message_type.into())],
+            headers: vec![("ce_type".into(), message_type.into())],
             timestamp: Timestamp(0),
         }
     }

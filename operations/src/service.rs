@@ -71,7 +71,7 @@ impl OperationsService for Desk {
             value: record.value.unwrap_or_default().to_vec(),
             headers: headers
                 .map(|(name, value)| proto::Header {
-                    name,
+                    name: name.into_owned(),
                     value: value.to_vec(),
                 })
                 .collect(),

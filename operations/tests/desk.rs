@@ -149,7 +149,7 @@ fn parked(offset: i64, kind: &str, id: &str) -> Parked {
         record: Record {
             key: Some(Bytes::from(id.to_owned())),
             value: Some(Bytes::from_static(b"\x01garbage")),
-            headers: vec![("ce_type".to_owned(), Bytes::from_static(b"toy.Add"))],
+            headers: vec![("ce_type".into(), Bytes::from_static(b"toy.Add"))],
             timestamp: Timestamp(5),
         },
         at: SystemClock.now(),

@@ -28,7 +28,7 @@ fn poison(store: &Up) -> String {
     let record = Record {
         key: Some(Bytes::from_static(KEY.as_bytes())),
         value: Some(Bytes::from_static(b"no message at all")),
-        headers: vec![("ce_type".to_owned(), Bytes::from_static(b"some.Thing"))],
+        headers: vec![("ce_type".into(), Bytes::from_static(b"some.Thing"))],
         timestamp: Timestamp(1_795_000_000_000),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -82,7 +82,7 @@ fn record(value: impl Into<Bytes>) -> Record {
     Record {
         key: Some(Bytes::from_static(b"key")),
         value: Some(value.into()),
-        headers: vec![("ce_id".to_owned(), Bytes::from_static(b"1"))],
+        headers: vec![("ce_id".into(), Bytes::from_static(b"1"))],
         timestamp: Timestamp(1_795_000_000_123),
     }
 }
@@ -170,9 +170,9 @@ pub async fn a_record_comes_back_as_it_was_written(fixture: &dyn Fixture) {
     let (log, topic) = with_topic(fixture).await;
     let full = Record {
         headers: vec![
-            ("ce_id".to_owned(), Bytes::from_static(b"1")),
-            ("ce_type".to_owned(), Bytes::from_static(b"shop.Some")),
-            ("empty".to_owned(), Bytes::new()),
+            ("ce_id".into(), Bytes::from_static(b"1")),
+            ("ce_type".into(), Bytes::from_static(b"shop.Some")),
+            ("empty".into(), Bytes::new()),
         ],
         ..record("value")
     };

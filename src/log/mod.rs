@@ -1,5 +1,6 @@
 //! The log, as a port: append, read, bounds.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,10 @@ pub mod contract;
 pub mod kafka;
 pub mod memory;
 
+/// The name of a record's header. Those of an [`Envelope`](crate::envelope::Envelope) are constants,
+/// which no record has a copy of: see [`header_name`](crate::envelope::header_name).
+pub type HeaderName = Cow<'static, str>;
+
 /// One record of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -23,7 +28,7 @@ pub struct Record {
     /// The framed payload; `None` (a tombstone) only from foreign producers.
     pub value: Option<Bytes>,
     /// Header names and values, sorted by name; the adapters keep the last of a repeated name.
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Vec<(HeaderName, Bytes)>,
     /// The producer's time.
     pub timestamp: Timestamp,
 }

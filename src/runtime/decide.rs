@@ -14,7 +14,7 @@ use crate::context::{
 };
 use crate::envelope::{Envelope, event_id};
 use crate::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX};
-use crate::log::Record;
+use crate::log::{HeaderName, Record};
 use crate::message::Writer;
 use crate::mutant::{self, Mutant};
 use crate::partitioner::partition_of;
@@ -340,7 +340,7 @@ fn headers<C: Context>(
     scene: &Scene<'_, C>,
     encoded: &crate::message::Encoded,
     cause: &Cause,
-) -> Vec<(String, Bytes)> {
+) -> Vec<(HeaderName, Bytes)> {
     let source = scene.context.source();
     let id = event_id(source, encoded.aggregate, &encoded.key, encoded.version);
     Envelope {

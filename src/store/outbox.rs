@@ -11,6 +11,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::clock::Timestamp;
+use crate::envelope::header_name;
 use crate::log::Record;
 
 /// The form that is written. A reader refuses any other.
@@ -70,7 +71,7 @@ fn take_record(bytes: &mut Bytes) -> Result<Record, Error> {
         .map(|_| {
             let name = take_bytes(bytes)?.ok_or(Error::Header)?;
             let name = std::str::from_utf8(&name).map_err(|_| Error::Header)?;
-            Ok((name.to_owned(), take_bytes(bytes)?.ok_or(Error::Header)?))
+            Ok((header_name(name), take_bytes(bytes)?.ok_or(Error::Header)?))
         })
         .collect::<Result<Vec<_>, Error>>()?;
     Ok(Record {
@@ -159,7 +160,7 @@ mod tests {
         (
             of(blob()),
             of(blob()),
-            vec((".{0,8}", blob()), 0..4),
+            vec((".{0,8}".prop_map(header_name), blob()), 0..4),
             any::<i64>(),
         )
             .prop_map(|(key, value, headers, time)| Record {

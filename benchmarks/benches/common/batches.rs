@@ -52,7 +52,7 @@ pub(crate) fn batch(records: Vec<Record>) -> Bytes {
             headers: record
                 .headers
                 .into_iter()
-                .map(|(name, value)| (StrBytes::from(name), Some(value)))
+                .map(|(name, value)| (StrBytes::from(name.into_owned()), Some(value)))
                 .collect(),
         })
         .collect();

@@ -119,7 +119,7 @@ fn tail(text: &str, length: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use messaging::clock::Timestamp;
-    use messaging::log::{Consumed, Record};
+    use messaging::log::{Consumed, HeaderName, Record};
     use messaging::registry::memory::MemoryRegistry;
 
     use super::*;
@@ -127,7 +127,7 @@ mod tests {
     const SCHEMA: &str = r#"{"type": "record", "namespace": "shop.test", "name": "Counted",
         "fields": [{"name": "product_id", "type": "string"}, {"name": "quantity", "type": "long"}]}"#;
 
-    fn message(value: Option<Bytes>, headers: Vec<(String, Bytes)>) -> Message {
+    fn message(value: Option<Bytes>, headers: Vec<(HeaderName, Bytes)>) -> Message {
         Message {
             topic: "test.events".into(),
             partition: 2,
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    fn headers() -> Vec<(String, Bytes)> {
+    fn headers() -> Vec<(HeaderName, Bytes)> {
         let mut envelope = Envelope::command(
             "an-id".into(),
             "shop.test.Counted",

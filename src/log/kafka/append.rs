@@ -29,7 +29,7 @@ fn to_wire(records: &[Record]) -> Result<Vec<WireRecord>, Failure> {
                 headers: record
                     .headers
                     .iter()
-                    .map(|(name, value)| (name.clone(), Vec::from(&value[..])))
+                    .map(|(name, value)| (String::from(&**name), Vec::from(&value[..])))
                     .collect(),
                 timestamp,
             })

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, Phase};
 use super::session::{Role, Sessions, in_time};
 use crate::clock::Timestamp;
+use crate::envelope::header_name;
 use crate::log::{Batch, Bounds, Consumed, ErrorKind, ReadLimit, Record};
 
 /// One fetch.
@@ -155,7 +156,7 @@ fn consumed(found: RecordAndOffset) -> Consumed {
             headers: record
                 .headers
                 .into_iter()
-                .map(|(name, value)| (name, Bytes::from(value)))
+                .map(|(name, value)| (header_name(name), Bytes::from(value)))
                 .collect(),
             timestamp: Timestamp(record.timestamp.timestamp_millis()),
         },

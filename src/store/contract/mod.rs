@@ -216,7 +216,7 @@ fn record(name: &str) -> Record {
     Record {
         key: Some(Bytes::from_static(b"a")),
         value: Some(Bytes::from(name.to_owned())),
-        headers: vec![("ce_id".to_owned(), Bytes::from(format!("id of {name}")))],
+        headers: vec![("ce_id".into(), Bytes::from(format!("id of {name}")))],
         timestamp: Timestamp(1_795_000_000_000),
     }
 }

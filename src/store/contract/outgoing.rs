@@ -58,7 +58,7 @@ pub async fn records_survive_the_outbox(store: &impl Store<Counter>) {
         Record {
             key: None,
             value: None,
-            headers: vec![("ce_id".to_owned(), Bytes::from_static(&[0, 255]))],
+            headers: vec![("ce_id".into(), Bytes::from_static(&[0, 255]))],
             timestamp: Timestamp(-1),
         },
     ];

@@ -1,7 +1,7 @@
 //! Statements for many rows at once.
 //!
-//! Each statement crosses to SQLite's worker thread (about 65 us), so rows go in by the hundred
-//! and a read names all its keys in one parameter:
+//! Each statement crosses to SQLite's worker thread (about 65 us), so rows go in by the hundred,
+//! writes of several tables as one [`Script`], and a read names all its keys in one parameter:
 //!
 //! ```
 //! use messaging::store::{self, sqlite::{self, bulk}};
@@ -37,7 +37,7 @@
 //! has columns of its own (`key`, `id`, `type`, `path`, ...): qualify yours where they meet.
 
 use sqlx::error::BoxDynError;
-use sqlx::sqlite::SqliteArguments;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, SqliteConnection, Type};
 
 use super::error::error;
@@ -51,10 +51,13 @@ const ROWS_MAX: usize = 256;
 /// SQLite's limit of parameters in a statement.
 const PARAMETERS_MAX: usize = 32_766;
 
+/// Rows above which an insert goes alone: it then costs more than the crossing, and its text in every
+/// combination with others would crowd the statement cache.
+const ROWS_SHARED_MAX: usize = 64;
+
 /// An `INSERT` of any number of rows. The texts are the program's own, never data.
 ///
-/// Each crossing to the connection's thread costs more than what some rows cost there. So up to 256
-/// rows go in one statement, which is filled up with empty rows to a power of two.
+/// Up to 256 rows go in one statement, which is filled up with empty rows to a power of two.
 #[derive(Clone, Copy, Debug)]
 pub struct Insert {
     /// Table and columns: `stock (product_id, on_hand)`. The first column is never null: a row
@@ -72,30 +75,15 @@ impl Insert {
     /// # Errors
     /// As [`super::error`] maps them, for `operation`.
     pub async fn rows<R: Sync>(
-        &self,
+        self,
         tx: &mut SqliteConnection,
         operation: &'static str,
         rows: &[R],
         bind: impl Fn(&R, &mut Values) + Send + Sync,
     ) -> Result<(), Error> {
-        debug_assert!(
-            self.columns * ROWS_MAX <= PARAMETERS_MAX,
-            "too many columns"
-        );
-        for chunk in rows.chunks(ROWS_MAX) {
-            let places = chunk.len().next_power_of_two();
-            let mut values = Values::default();
-            for row in chunk {
-                bind(row, &mut values);
-            }
-            // Parameters without a value are null, so the empty rows need none.
-            let arguments = values.finish().map_err(|source| error(operation, source))?;
-            sqlx::query_with(AssertSqlSafe(self.sql(places)), arguments)
-                .execute(&mut *tx)
-                .await
-                .map_err(|source| error(operation, source))?;
-        }
-        Ok(())
+        let mut script = Script::new(tx, operation);
+        script.insert(self, rows, bind).await?;
+        script.run().await.map(|_| ())
     }
 
     fn sql(&self, places: usize) -> String {
@@ -122,7 +110,14 @@ impl Values {
         self
     }
 
-    fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
+    /// Skips `count` parameters, which are null then.
+    fn skip(&mut self, count: usize) {
+        for _ in 0..count {
+            self.push(None::<i64>);
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<SqliteArguments, sqlx::Error> {
         match self.failed {
             None => Ok(self.arguments),
             Some(error) => Err(sqlx::Error::Encode(error)),
@@ -130,15 +125,29 @@ impl Values {
     }
 }
 
-/// Small statements sent as one, because each crossing costs more than its work. Parameters are
-/// `?`, in the order of the statements.
-#[derive(Debug, Default)]
-pub struct Script {
+/// Statements sent as one, because each crossing to the connection's thread costs more than what most
+/// of them cost there. Parameters are `?`, in the order of the statements.
+#[derive(Debug)]
+pub struct Script<'t> {
+    tx: &'t mut SqliteConnection,
+    operation: &'static str,
     sql: String,
     values: Values,
+    rows: Vec<SqliteRow>,
 }
 
-impl Script {
+impl<'t> Script<'t> {
+    /// A script for `operation`, within the transaction.
+    pub fn new(tx: &'t mut SqliteConnection, operation: &'static str) -> Self {
+        Self {
+            tx,
+            operation,
+            sql: String::new(),
+            values: Values::default(),
+            rows: Vec::new(),
+        }
+    }
+
     /// Adds a statement and pushes its parameters.
     pub fn add(&mut self, statement: &str, bind: impl FnOnce(&mut Values)) -> &mut Self {
         self.sql.push_str(statement);
@@ -147,33 +156,69 @@ impl Script {
         self
     }
 
+    /// Adds an insert of `rows`; `bind` pushes the columns of one row, in order. What was added before
+    /// goes first, and may go now.
+    ///
+    /// # Errors
+    /// As [`super::error`] maps them, for the script's operation.
+    pub async fn insert<R: Sync>(
+        &mut self,
+        insert: Insert,
+        rows: &[R],
+        bind: impl Fn(&R, &mut Values) + Send + Sync,
+    ) -> Result<(), Error> {
+        debug_assert!(
+            insert.columns * ROWS_MAX <= PARAMETERS_MAX,
+            "too many columns"
+        );
+        for chunk in rows.chunks(ROWS_MAX) {
+            let places = chunk.len().next_power_of_two();
+            let alone = places > ROWS_SHARED_MAX;
+            if alone {
+                self.send().await?;
+            }
+            self.add(&insert.sql(places), |values| {
+                for row in chunk {
+                    bind(row, values);
+                }
+                values.skip((places - chunk.len()) * insert.columns);
+            });
+            if alone {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the statements in order; returns the rows of those that have any.
     ///
     /// # Errors
-    /// As [`super::error`] maps them, for `operation`; earlier statements stay done within the
-    /// transaction.
-    pub async fn run(
-        self,
-        tx: &mut SqliteConnection,
-        operation: &'static str,
-    ) -> Result<Vec<sqlx::sqlite::SqliteRow>, Error> {
+    /// As [`super::error`] maps them, for the script's operation; earlier statements stay done within
+    /// the transaction.
+    pub async fn run(mut self) -> Result<Vec<SqliteRow>, Error> {
+        self.send().await?;
+        Ok(self.rows)
+    }
+
+    async fn send(&mut self) -> Result<(), Error> {
         if self.sql.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let arguments = self
-            .values
-            .finish()
-            .map_err(|source| error(operation, source))?;
-        sqlx::query_with(AssertSqlSafe(self.sql), arguments)
-            .fetch_all(tx)
+        let failed = |source| error(self.operation, source);
+        let values = std::mem::take(&mut self.values).finish().map_err(failed)?;
+        let sql = AssertSqlSafe(std::mem::take(&mut self.sql));
+        let rows = sqlx::query_with(sql, values)
+            .fetch_all(&mut *self.tx)
             .await
-            .map_err(|source| error(operation, source))
+            .map_err(failed)?;
+        self.rows.extend(rows);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Connection;
+    use sqlx::{Connection, Row};
 
     use super::*;
 
@@ -206,5 +251,59 @@ mod tests {
         }
         // Nine sizes of the insert, and the three texts of this test.
         assert!(tx.cached_statements_size() <= 9 + 3);
+    }
+
+    #[tokio::test]
+    async fn a_script_keeps_the_order_of_what_it_holds_and_returns_what_it_reads() {
+        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let table = "CREATE TABLE t (n INTEGER NOT NULL) STRICT";
+        sqlx::query(table).execute(&mut tx).await.unwrap();
+        let insert = Insert {
+            into: "t (n)",
+            columns: 1,
+            then: "",
+        };
+        let push = |n: &i64, values: &mut Values| {
+            values.push(*n);
+        };
+        for count in [3, 100, 300] {
+            let rows: Vec<i64> = (0..count).collect();
+            let mut script = Script::new(&mut tx, "test");
+            script.add("DELETE FROM t WHERE n >= ?", |values| {
+                values.push(0);
+            });
+            script.insert(insert, &rows, push).await.unwrap();
+            script.add("UPDATE t SET n = n + ?", |values| {
+                values.push(1_000);
+            });
+            script.insert(insert, &rows, push).await.unwrap();
+            script.add("SELECT sum(n) FROM t WHERE n > ?", |values| {
+                values.push(0);
+            });
+            let found = script.run().await.unwrap();
+            let sum: i64 = found[0].try_get(0).unwrap();
+            assert_eq!(sum, 1_000 * count + 2 * rows.iter().sum::<i64>());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_script_stops_at_the_statement_that_fails_and_names_its_operation() {
+        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let table = "CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT";
+        sqlx::query(table).execute(&mut tx).await.unwrap();
+        let mut script = Script::new(&mut tx, "test");
+        for n in [1, 1, 2] {
+            script.add("INSERT INTO t (n) VALUES (?)", |values| {
+                values.push(n);
+            });
+        }
+        let refused = script.run().await.unwrap_err();
+        assert_eq!(refused.kind, crate::store::ErrorKind::Rejected);
+        assert_eq!(refused.operation, "test");
+        let there: Vec<i64> = sqlx::query_scalar("SELECT n FROM t")
+            .fetch_all(&mut tx)
+            .await
+            .unwrap();
+        assert_eq!(there, [1]);
     }
 }

@@ -26,14 +26,14 @@ pub(super) async fn save(
     shard: ShardId,
     effects: Effects,
 ) -> Result<Vec<OutboxRow>, Error> {
-    save_inbox(tx, shard, &effects.inbox).await?;
     parked::unpark(tx, shard, &effects.unparked).await?;
     parked::repark(tx, shard, &effects.reparked).await?;
-    save_parked(tx, shard, &effects.parked).await?;
     parked::note_done(tx, shard, &effects.done).await?;
-    save_conflicts(tx, shard, &effects.conflicts).await?;
     let batches = by_partition(effects.outbox);
-    let mut script = Script::default();
+    let mut script = Script::new(tx, OPERATION);
+    save_inbox(&mut script, shard, &effects.inbox).await?;
+    save_parked(&mut script, shard, &effects.parked).await?;
+    save_conflicts(&mut script, shard, &effects.conflicts).await?;
     if let Some(horizon) = effects.prune_inbox_before {
         prune_inbox(&mut script, shard, horizon);
     }
@@ -49,22 +49,22 @@ pub(super) async fn save(
             save_outbox(&mut script, batch, behind);
         }
     }
-    let steps = script.run(tx, OPERATION).await?;
+    let steps = script.run().await?;
     let taken = check_steps(&steps, effects.cursors.len())?;
     Ok(number(batches, &taken))
 }
 
 async fn save_inbox(
-    tx: &mut SqliteConnection,
+    script: &mut Script<'_>,
     shard: ShardId,
     entries: &[InboxEntry],
 ) -> Result<(), Error> {
-    Insert {
+    let insert = Insert {
         into: "inbox (shard, message_type, key, id, content, at, lasting)",
         columns: 7,
         then: "",
-    }
-    .rows(tx, OPERATION, entries, |entry, values| {
+    };
+    let rows = script.insert(insert, entries, |entry, values| {
         values
             .push(shard.0)
             .push(&entry.key.message_type)
@@ -73,22 +73,22 @@ async fn save_inbox(
             .push(&entry.content.0[..])
             .push(entry.at.0)
             .push(entry.lasting);
-    })
-    .await
+    });
+    rows.await
 }
 
 async fn save_parked(
-    tx: &mut SqliteConnection,
+    script: &mut Script<'_>,
     shard: ShardId,
     parked: &[Parked],
 ) -> Result<(), Error> {
-    Insert {
+    let insert = Insert {
         into: "parked (shard, topic, log_offset, aggregate_kind, aggregate_id, reason, detail, \
                record, at)",
         columns: 9,
         then: "ON CONFLICT (shard, topic, log_offset) DO NOTHING",
-    }
-    .rows(tx, OPERATION, parked, |parked, values| {
+    };
+    let rows = script.insert(insert, parked, |parked, values| {
         let aggregate = parked.aggregate.as_ref();
         values
             .push(shard.0)
@@ -100,21 +100,21 @@ async fn save_parked(
             .push(&parked.detail)
             .push(bytes_of(slice::from_ref(&parked.record)))
             .push(parked.at.0);
-    })
-    .await
+    });
+    rows.await
 }
 
 async fn save_conflicts(
-    tx: &mut SqliteConnection,
+    script: &mut Script<'_>,
     shard: ShardId,
     conflicts: &[Conflict],
 ) -> Result<(), Error> {
-    Insert {
+    let insert = Insert {
         into: "conflict (shard, topic, log_offset, message_type, key, id, record, at)",
         columns: 8,
         then: "ON CONFLICT (shard, topic, log_offset) DO NOTHING",
-    }
-    .rows(tx, OPERATION, conflicts, |conflict, values| {
+    };
+    let rows = script.insert(insert, conflicts, |conflict, values| {
         values
             .push(shard.0)
             .push(&conflict.topic)
@@ -124,13 +124,13 @@ async fn save_conflicts(
             .push(&conflict.key.id)
             .push(bytes_of(slice::from_ref(&conflict.record)))
             .push(conflict.at.0);
-    })
-    .await
+    });
+    rows.await
 }
 
 /// Removes the oldest entries that are not lasting: only those are in the index. The outer range
 /// keeps SQLite from looking at all the others.
-fn prune_inbox(script: &mut Script, shard: ShardId, horizon: Timestamp) {
+fn prune_inbox(script: &mut Script<'_>, shard: ShardId, horizon: Timestamp) {
     script.add(
         "DELETE FROM inbox WHERE shard = ? AND at < ? AND lasting = 0 AND (message_type, key, id) IN (
              SELECT message_type, key, id FROM inbox
@@ -144,7 +144,7 @@ fn prune_inbox(script: &mut Script, shard: ShardId, horizon: Timestamp) {
     );
 }
 
-fn remove_published(script: &mut Script, published: &Published) {
+fn remove_published(script: &mut Script<'_>, published: &Published) {
     script.add(
         "DELETE FROM outbox WHERE partition = ? AND sequence <= ?",
         |values| {
@@ -165,7 +165,7 @@ fn remove_published(script: &mut Script, published: &Published) {
 
 /// The compare-and-set of a cursor: yields a row only if it has moved. A topic without a row has
 /// never been read.
-fn move_cursor(script: &mut Script, shard: ShardId, cursor: &CursorMove) {
+fn move_cursor(script: &mut Script<'_>, shard: ShardId, cursor: &CursorMove) {
     script.add(
         "INSERT INTO cursor (shard, topic, next_offset, last_hash) VALUES (?, ?, ?, ?)
          ON CONFLICT (shard, topic) DO UPDATE
@@ -184,7 +184,7 @@ fn move_cursor(script: &mut Script, shard: ShardId, cursor: &CursorMove) {
 }
 
 /// Takes `count` sequence numbers: yields the partition and the number after them.
-fn take_sequences(script: &mut Script, partition: i32, count: usize) {
+fn take_sequences(script: &mut Script<'_>, partition: i32, count: usize) {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     script.add(
         "INSERT INTO outbox_sequence (partition, next) VALUES (?, 1 + ?)
@@ -217,7 +217,7 @@ fn check_steps(steps: &[SqliteRow], cursors: usize) -> Result<BTreeMap<i32, i64>
 }
 
 /// Saves a batch under the sequence number that lies `behind` before the next one of its partition.
-fn save_outbox(script: &mut Script, batch: &OutboxBatch, behind: usize) {
+fn save_outbox(script: &mut Script<'_>, batch: &OutboxBatch, behind: usize) {
     let behind = i64::try_from(behind).unwrap_or(i64::MAX);
     script.add(
         "INSERT INTO outbox (partition, sequence, topic, records)

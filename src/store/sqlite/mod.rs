@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
 use super::{
@@ -37,6 +37,14 @@ pub use turn::SqliteTurn;
 use writer::Writer;
 
 use super::sql::library::Reading;
+
+/// The statement that proves ownership and reads the cursors at once.
+macro_rules! owned {
+    () => {
+        "SELECT topic, next_offset, last_hash FROM shard LEFT JOIN cursor USING (shard)
+         WHERE shard = ? AND epoch = ? ORDER BY topic"
+    };
+}
 
 /// A service's database in a SQLite file, with the context's own tables `T`.
 ///
@@ -160,8 +168,13 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
 
     async fn begin(&self, shard: ShardId, epoch: Epoch) -> Result<SqliteTurn<'_, T>, Error> {
         const OPERATION: &str = "begin";
-        let mut write = self.writer.begin(OPERATION).await?;
-        let cursors = owned(write.connection()?, shard, epoch, OPERATION).await?;
+        let (write, rows) = self
+            .writer
+            .begin_with(OPERATION, owned!(), |values| {
+                values.push(shard.0).push(epoch.0);
+            })
+            .await?;
+        let cursors = cursors(&rows, shard, epoch, OPERATION)?;
         Ok(SqliteTurn::new(write, &self.tables, shard, cursors))
     }
 
@@ -230,23 +243,29 @@ fn reading(operation: &'static str) -> Reading {
     }
 }
 
-/// The shard's cursors, if its epoch is still `epoch`: one statement proves and reads.
+/// The shard's cursors, if its epoch is still `epoch`.
 async fn owned(
     tx: &mut SqliteConnection,
     shard: ShardId,
     epoch: Epoch,
     operation: &'static str,
 ) -> Result<Vec<Cursor>, Error> {
-    let failed = |source| error(operation, source);
-    let rows = sqlx::query(
-        "SELECT topic, next_offset, last_hash FROM shard LEFT JOIN cursor USING (shard)
-         WHERE shard = $1 AND epoch = $2 ORDER BY topic",
-    )
-    .bind(shard.0)
-    .bind(epoch.0)
-    .fetch_all(tx)
-    .await
-    .map_err(failed)?;
+    let rows = sqlx::query(owned!())
+        .bind(shard.0)
+        .bind(epoch.0)
+        .fetch_all(tx)
+        .await
+        .map_err(|source| error(operation, source))?;
+    cursors(&rows, shard, epoch, operation)
+}
+
+/// What the rows of [`owned`] say; none of them says that the shard has another owner.
+fn cursors(
+    rows: &[SqliteRow],
+    shard: ShardId,
+    epoch: Epoch,
+    operation: &'static str,
+) -> Result<Vec<Cursor>, Error> {
     if rows.is_empty() {
         let detail = format!("shard {shard} is no longer owned under epoch {epoch}");
         return Err(Error::new(ErrorKind::Fenced, operation, detail));
@@ -254,9 +273,9 @@ async fn owned(
     let mut cursors = Vec::new();
     for row in rows {
         // An owned shard that has read nothing is one row without a topic.
-        let topic: Option<String> = row.try_get("topic").map_err(failed)?;
+        let topic: Option<String> = reading(operation).column(row, "topic")?;
         if topic.is_some() {
-            cursors.push(reading(operation).cursor(&row)?);
+            cursors.push(reading(operation).cursor(row)?);
         }
     }
     Ok(cursors)

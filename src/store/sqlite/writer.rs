@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
+use super::bulk::Values;
 use super::error::{BUSY, commit_error, error, result_code};
 use crate::limits::SQLITE_BUSY_TIMEOUT;
 use crate::store::Error;
@@ -49,6 +50,21 @@ impl Writer {
     /// # Errors
     /// As [`error`] maps them, for `operation`.
     pub(super) async fn begin(&self, operation: &'static str) -> Result<Write, Error> {
+        let begun = self.begin_with(operation, "", |_| {}).await?;
+        Ok(begun.0)
+    }
+
+    /// Begins a transaction and reads in it what `then` asks for, in one crossing; `bind` pushes the
+    /// parameters.
+    ///
+    /// # Errors
+    /// As [`error`] maps them, for `operation`.
+    pub(super) async fn begin_with(
+        &self,
+        operation: &'static str,
+        then: &'static str,
+        bind: impl Fn(&mut Values),
+    ) -> Result<(Write, Vec<SqliteRow>), Error> {
         let failed = |source| error(operation, source);
         let seat = timeout(SQLITE_BUSY_TIMEOUT, Arc::clone(&self.seat).lock_owned());
         let seat = seat.await.map_err(|_| failed(sqlx::Error::PoolTimedOut))?;
@@ -60,8 +76,13 @@ impl Writer {
         if write.seat.open {
             write.seat.undo().await;
         }
-        match write.seat.begin().await {
-            Ok(()) => {}
+        let arguments = || {
+            let mut values = Values::default();
+            bind(&mut values);
+            values.finish().map_err(failed)
+        };
+        let rows = match write.seat.begin(then, arguments()?).await {
+            Ok(rows) => rows,
             // Another process has the lock: a new connection would wait for it as long again.
             Err(source) if result_code(&source) == Some(BUSY) => return Err(failed(source)),
             Err(_) => {
@@ -69,11 +90,12 @@ impl Writer {
                 write.seat.connection().map_err(failed)?;
                 let connection = self.options.connect().await.map_err(failed)?;
                 write.seat.connection = Some(connection);
-                write.seat.begin().await.map_err(failed)?;
+                let again = write.seat.begin(then, arguments()?);
+                again.await.map_err(failed)?
             }
-        }
+        };
         write.outcome = Some(Outcome::open());
-        Ok(write)
+        Ok((write, rows))
     }
 
     /// Closes the connection, after the transaction that is open has ended.
@@ -91,11 +113,16 @@ impl Seat {
         self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
     }
 
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+    async fn begin(
+        &mut self,
+        then: &'static str,
+        arguments: SqliteArguments,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
         // Before the statement: whoever waits for it may be dropped.
         self.open = true;
-        let begin = sqlx::query("BEGIN IMMEDIATE");
-        begin.execute(self.connection()?).await.map(|_| ())
+        let sql = AssertSqlSafe(format!("BEGIN IMMEDIATE;{then}"));
+        let begin = sqlx::query_with(sql, arguments);
+        begin.fetch_all(self.connection()?).await
     }
 
     /// Undoes a transaction that was begun, if there is one: SQLite may have undone it by itself

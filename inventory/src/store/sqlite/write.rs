@@ -1,13 +1,12 @@
-//! Bulk writes: a few statements per table, whatever the number of rows.
+//! Bulk writes, sent as one script: a few statements per table, whatever the number of rows.
 
 use messaging::store::Error;
-use messaging::store::sqlite;
-use messaging::store::sqlite::bulk::{self, Insert, Values};
+use messaging::store::sqlite::bulk::{self, Insert, Script, Values};
 use sqlx::SqliteConnection;
 
 use crate::domain::book::Counters;
 use crate::domain::changes::{Changes, Place};
-use crate::domain::ids::ProductId;
+use crate::domain::ids::{OrderId, ProductId};
 use crate::domain::marks::Mark;
 use crate::domain::reservation::Reservation;
 use crate::store::BOOK;
@@ -17,111 +16,107 @@ const RESERVATION: &str = "reservation (order_id, book, order_version, version, 
 
 /// Writes `changes`, deletions before insertions.
 pub(super) async fn write(tx: &mut SqliteConnection, changes: &Changes<'_>) -> Result<(), Error> {
+    let mut script = Script::new(tx, "save stock book");
     if let Some(counters) = changes.counters {
-        save_counters(tx, counters).await?;
+        save_counters(&mut script, counters);
     }
-    save_receipts_and_stock(tx, changes).await?;
-    save_reservations(tx, changes).await?;
-    leave(tx, &changes.left).await?;
-    join(tx, &changes.joined).await?;
-    unmark(tx, &changes.unmarked).await?;
-    mark(tx, &changes.marked).await
+    save_receipts(&mut script, changes).await?;
+    save_stock(&mut script, changes).await?;
+    save_reservations(&mut script, changes).await?;
+    leave(&mut script, &changes.left);
+    join(&mut script, &changes.joined).await?;
+    unmark(&mut script, &changes.unmarked);
+    mark(&mut script, &changes.marked).await?;
+    script.run().await.map(|_| ())
 }
 
-async fn save_counters(tx: &mut SqliteConnection, counters: Counters) -> Result<(), Error> {
-    sqlx::query(
-        "UPDATE stock_book SET next_position = $2, next_fulfilment = $3, next_mark = $4
-         WHERE book = $1",
-    )
-    .bind(BOOK)
-    .bind(counters.position)
-    .bind(counters.fulfilment)
-    .bind(counters.mark)
-    .execute(tx)
-    .await
-    .map(|_| ())
-    .map_err(|source| sqlite::error("save stock book", source))
+fn save_counters(script: &mut Script<'_>, counters: Counters) {
+    script.add(
+        "UPDATE stock_book SET next_position = ?, next_fulfilment = ?, next_mark = ?
+         WHERE book = ?",
+        |values| {
+            values
+                .push(counters.position)
+                .push(counters.fulfilment)
+                .push(counters.mark)
+                .push(BOOK);
+        },
+    );
 }
 
-async fn save_receipts_and_stock(
-    tx: &mut SqliteConnection,
-    changes: &Changes<'_>,
-) -> Result<(), Error> {
-    Insert {
+async fn save_receipts(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<(), Error> {
+    let insert = Insert {
         into: "receipt (receipt_id, book, product_id, quantity)",
         columns: 4,
         then: "",
-    }
-    .rows(tx, "save receipts", &changes.receipts, |receipt, values| {
+    };
+    let rows = script.insert(insert, &changes.receipts, |receipt, values| {
         values
             .push(receipt.receipt_id.as_str())
             .push(BOOK)
             .push(receipt.product_id.as_str())
             .push(receipt.quantity);
-    })
-    .await?;
-    Insert {
+    });
+    rows.await
+}
+
+async fn save_stock(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<(), Error> {
+    let insert = Insert {
         into: "stock (book, product_id, on_hand, reserved, version)",
         columns: 5,
         then: "ON CONFLICT (book, product_id) DO UPDATE SET
                on_hand = excluded.on_hand, reserved = excluded.reserved,
                version = excluded.version",
-    }
-    .rows(
-        tx,
-        "save stock",
-        &changes.stock,
-        |(product, stock), values| {
-            values
-                .push(BOOK)
-                .push(product.as_str())
-                .push(stock.on_hand)
-                .push(stock.reserved)
-                .push(stock.version);
-        },
-    )
-    .await
+    };
+    let rows = script.insert(insert, &changes.stock, |(product, stock), values| {
+        values
+            .push(BOOK)
+            .push(product.as_str())
+            .push(stock.on_hand)
+            .push(stock.reserved)
+            .push(stock.version);
+    });
+    rows.await
 }
 
-async fn save_reservations(tx: &mut SqliteConnection, changes: &Changes<'_>) -> Result<(), Error> {
-    Insert {
+async fn save_reservations(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<(), Error> {
+    let insert = Insert {
         into: RESERVATION,
         columns: 9,
         then: "",
-    }
-    .rows(tx, "save new reservations", &changes.placed, push)
-    .await?;
+    };
+    script.insert(insert, &changes.placed, push).await?;
     let lines: Vec<_> = changes
         .placed
         .iter()
         .flat_map(|placed| placed.lines.iter().map(|line| (&placed.order_id, line)))
         .collect();
-    Insert {
-        into: "reservation_line (order_id, product_id, quantity)",
-        columns: 3,
-        then: "",
-    }
-    .rows(
-        tx,
-        "save lines",
-        &lines,
-        |(order_id, (product, quantity)), values| {
-            values
-                .push(order_id.as_str())
-                .push(product.as_str())
-                .push(**quantity);
-        },
-    )
-    .await?;
-    Insert {
-        into: RESERVATION,
-        columns: 9,
+    save_lines(script, &lines).await?;
+    let update = Insert {
         then: "ON CONFLICT (order_id) DO UPDATE SET
                order_version = excluded.order_version, version = excluded.version,
                status = excluded.status, fulfilment = excluded.fulfilment",
-    }
-    .rows(tx, "save reservations", &changes.moved, push)
-    .await
+        ..insert
+    };
+    script.insert(update, &changes.moved, push).await
+}
+
+async fn save_lines(
+    script: &mut Script<'_>,
+    lines: &[(&OrderId, (&ProductId, &i32))],
+) -> Result<(), Error> {
+    let insert = Insert {
+        into: "reservation_line (order_id, product_id, quantity)",
+        columns: 3,
+        then: "",
+    };
+    let rows = script.insert(insert, lines, |(order_id, (product, quantity)), values| {
+        values
+            .push(order_id.as_str())
+            .push(product.as_str())
+            .push(**quantity);
+    });
+    rows.await
 }
 
 fn push(reservation: &&Reservation, values: &mut Values) {
@@ -137,70 +132,65 @@ fn push(reservation: &&Reservation, values: &mut Values) {
         .push(reservation.flow.traceparent.as_deref());
 }
 
-async fn leave(tx: &mut SqliteConnection, places: &[Place<'_>]) -> Result<(), Error> {
+fn leave(script: &mut Script<'_>, places: &[Place<'_>]) {
     if places.is_empty() {
-        return Ok(());
+        return;
     }
     let places = places
         .iter()
         .map(|place| (place.product.as_str(), place.position));
-    sqlx::query(
+    script.add(
         "DELETE FROM waiter WHERE (book, product_id, position) IN
-         (SELECT $1, value ->> 0, value ->> 1 FROM json_each($2))",
-    )
-    .bind(BOOK)
-    .bind(bulk::json(places))
-    .execute(tx)
-    .await
-    .map(|_| ())
-    .map_err(|source| sqlite::error("leave queues", source))
+         (SELECT ?, value ->> 0, value ->> 1 FROM json_each(?))",
+        |values| {
+            values.push(BOOK).push(bulk::json(places));
+        },
+    );
 }
 
-async fn join(tx: &mut SqliteConnection, places: &[Place<'_>]) -> Result<(), Error> {
-    Insert {
+async fn join(script: &mut Script<'_>, places: &[Place<'_>]) -> Result<(), Error> {
+    let insert = Insert {
         into: "waiter (book, product_id, position, order_id)",
         columns: 4,
         then: "",
-    }
-    .rows(tx, "join queues", places, |place, values| {
+    };
+    let rows = script.insert(insert, places, |place, values| {
         values
             .push(BOOK)
             .push(place.product.as_str())
             .push(place.position)
             .push(place.order_id.as_str());
-    })
-    .await
+    });
+    rows.await
 }
 
-async fn unmark(tx: &mut SqliteConnection, products: &[&ProductId]) -> Result<(), Error> {
+fn unmark(script: &mut Script<'_>, products: &[&ProductId]) {
     if products.is_empty() {
-        return Ok(());
+        return;
     }
-    sqlx::query(
-        "DELETE FROM fulfilment_mark WHERE book = $1
-         AND product_id IN (SELECT value FROM json_each($2))",
-    )
-    .bind(BOOK)
-    .bind(bulk::json(products.iter().map(|product| product.as_str())))
-    .execute(tx)
-    .await
-    .map(|_| ())
-    .map_err(|source| sqlite::error("unmark products", source))
+    let products = products.iter().map(|product| product.as_str());
+    script.add(
+        "DELETE FROM fulfilment_mark WHERE book = ?
+         AND product_id IN (SELECT value FROM json_each(?))",
+        |values| {
+            values.push(BOOK).push(bulk::json(products));
+        },
+    );
 }
 
 /// A mark that is in the database but was not loaded is older, so it stays.
-async fn mark(tx: &mut SqliteConnection, marks: &[(&ProductId, &Mark)]) -> Result<(), Error> {
-    Insert {
+async fn mark(script: &mut Script<'_>, marks: &[(&ProductId, &Mark)]) -> Result<(), Error> {
+    let insert = Insert {
         into: "fulfilment_mark (book, product_id, sequence, causation_id)",
         columns: 4,
         then: "ON CONFLICT (book, product_id) DO NOTHING",
-    }
-    .rows(tx, "mark products", marks, |(product, mark), values| {
+    };
+    let rows = script.insert(insert, marks, |(product, mark), values| {
         values
             .push(BOOK)
             .push(product.as_str())
             .push(mark.sequence)
             .push(mark.causation_id.as_str());
-    })
-    .await
+    });
+    rows.await
 }

@@ -5,7 +5,7 @@ mod queries;
 use std::collections::BTreeSet;
 
 use messaging::context::Context;
-use messaging::store::sqlite::bulk::{self, Insert};
+use messaging::store::sqlite::bulk::{self, Insert, Script};
 use messaging::store::sqlite::error;
 use messaging::store::{Error, Tables};
 use sqlx::SqliteConnection;
@@ -35,10 +35,12 @@ impl Tables<OrderContext, SqliteConnection> for OrderTables {
 
     async fn save(&self, tx: &mut SqliteConnection, state: &State) -> Result<(), Error> {
         let writes = Writes::of(state);
-        insert(tx, &writes.placed).await?;
-        update(tx, &writes.updated).await?;
-        entomb(tx, &writes.entombed).await?;
-        raise(tx, &writes.raised).await
+        let mut script = Script::new(tx, "save orders");
+        insert(&mut script, &writes.placed).await?;
+        update(&mut script, &writes.updated);
+        entomb(&mut script, &writes.entombed).await?;
+        raise(&mut script, &writes.raised);
+        script.run().await.map(|_| ())
     }
 }
 
@@ -60,14 +62,14 @@ async fn load(tx: &mut SqliteConnection, ids: &BTreeSet<&str>) -> Result<State, 
     row::state(&rows).map_err(failed)
 }
 
-async fn insert(tx: &mut SqliteConnection, placed: &[&Order]) -> Result<(), Error> {
-    Insert {
+async fn insert(script: &mut Script<'_>, placed: &[&Order]) -> Result<(), Error> {
+    let insert = Insert {
         into: "orders (order_id, customer_id, currency, lines, on_shortage, status, version,
                reservation_version, reason, placed_at, updated_at)",
         columns: 11,
         then: "",
-    }
-    .rows(tx, "insert orders", placed, |order, values| {
+    };
+    let rows = script.insert(insert, placed, |order, values| {
         values
             .push(&order.placed.order_id)
             .push(&order.placed.customer_id)
@@ -80,14 +82,14 @@ async fn insert(tx: &mut SqliteConnection, placed: &[&Order]) -> Result<(), Erro
             .push(&order.reason)
             .push(order.placed_at.0)
             .push(order.updated_at.0);
-    })
-    .await
+    });
+    rows.await
 }
 
 /// Only what ever changes is written.
-async fn update(tx: &mut SqliteConnection, updated: &[(i64, &Order)]) -> Result<(), Error> {
+fn update(script: &mut Script<'_>, updated: &[(i64, &Order)]) {
     if updated.is_empty() {
-        return Ok(());
+        return;
     }
     let changes = updated.iter().map(|(sequence, order)| {
         (
@@ -99,45 +101,38 @@ async fn update(tx: &mut SqliteConnection, updated: &[(i64, &Order)]) -> Result<
             order.updated_at.0,
         )
     });
-    sqlx::query(
+    script.add(
         "UPDATE orders SET status = change.value ->> 1, version = change.value ->> 2,
              reservation_version = change.value ->> 3, reason = change.value ->> 4,
              updated_at = change.value ->> 5
-         FROM json_each($1) AS change WHERE orders.sequence = change.value ->> 0",
-    )
-    .bind(bulk::json(changes))
-    .execute(tx)
-    .await
-    .map_err(|source| error("update orders", source))?;
-    Ok(())
+         FROM json_each(?) AS change WHERE orders.sequence = change.value ->> 0",
+        |values| {
+            values.push(bulk::json(changes));
+        },
+    );
 }
 
-async fn entomb(tx: &mut SqliteConnection, entombed: &[(&str, &str)]) -> Result<(), Error> {
-    Insert {
+async fn entomb(script: &mut Script<'_>, entombed: &[(&str, &str)]) -> Result<(), Error> {
+    let insert = Insert {
         into: "tombstones (order_id, reason)",
         columns: 2,
         then: "",
-    }
-    .rows(
-        tx,
-        "insert tombstones",
-        entombed,
-        |(order_id, reason), values| {
-            values.push(*order_id).push(*reason);
-        },
-    )
-    .await
+    };
+    let rows = script.insert(insert, entombed, |(order_id, reason), values| {
+        values.push(*order_id).push(*reason);
+    });
+    rows.await
 }
 
 /// Removes the tombstones of orders that have been placed.
-async fn raise(tx: &mut SqliteConnection, raised: &[&str]) -> Result<(), Error> {
+fn raise(script: &mut Script<'_>, raised: &[&str]) {
     if raised.is_empty() {
-        return Ok(());
+        return;
     }
-    sqlx::query("DELETE FROM tombstones WHERE order_id IN (SELECT value FROM json_each($1))")
-        .bind(bulk::json(raised))
-        .execute(tx)
-        .await
-        .map_err(|source| error("delete tombstones", source))?;
-    Ok(())
+    script.add(
+        "DELETE FROM tombstones WHERE order_id IN (SELECT value FROM json_each(?))",
+        |values| {
+            values.push(bulk::json(raised));
+        },
+    );
 }
