@@ -64,7 +64,8 @@ pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;
 pub const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read connections of a SQLite store.
 pub const SQLITE_READERS: u32 = 4;
-/// Prepared statements that a SQLite connection keeps: bulk statements come in nine sizes each.
+/// Prepared statements that a SQLite connection keeps: inserts come in nine sizes each, alone or in
+/// scripts.
 pub const SQLITE_STATEMENTS: usize = 256;
 /// Size up to which a SQLite file is checked for damage at start: half a second, at 125 MB per second.
 pub const SQLITE_CHECK_BYTES_MAX: u64 = 1 << 26;

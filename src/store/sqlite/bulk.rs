@@ -222,11 +222,16 @@ mod tests {
 
     use super::*;
 
+    /// A database with an empty table.
+    async fn with(table: &'static str) -> SqliteConnection {
+        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::query(table).execute(&mut tx).await.unwrap();
+        tx
+    }
+
     #[tokio::test]
     async fn any_number_of_rows_takes_few_statements_and_loses_none() {
-        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        let table = "CREATE TABLE t (n INTEGER NOT NULL, square INTEGER) STRICT";
-        sqlx::query(table).execute(&mut tx).await.unwrap();
+        let mut tx = with("CREATE TABLE t (n INTEGER NOT NULL, square INTEGER) STRICT").await;
         let insert = Insert {
             into: "t (n, square)",
             columns: 2,
@@ -255,9 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_script_keeps_the_order_of_what_it_holds_and_returns_what_it_reads() {
-        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        let table = "CREATE TABLE t (n INTEGER NOT NULL) STRICT";
-        sqlx::query(table).execute(&mut tx).await.unwrap();
+        let mut tx = with("CREATE TABLE t (n INTEGER NOT NULL) STRICT").await;
         let insert = Insert {
             into: "t (n)",
             columns: 1,
@@ -288,9 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_script_stops_at_the_statement_that_fails_and_names_its_operation() {
-        let mut tx = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        let table = "CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT";
-        sqlx::query(table).execute(&mut tx).await.unwrap();
+        let mut tx = with("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").await;
         let mut script = Script::new(&mut tx, "test");
         for n in [1, 1, 2] {
             script.add("INSERT INTO t (n) VALUES (?)", |values| {

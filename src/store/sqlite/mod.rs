@@ -39,12 +39,8 @@ use writer::Writer;
 use super::sql::library::Reading;
 
 /// The statement that proves ownership and reads the cursors at once.
-macro_rules! owned {
-    () => {
-        "SELECT topic, next_offset, last_hash FROM shard LEFT JOIN cursor USING (shard)
-         WHERE shard = ? AND epoch = ? ORDER BY topic"
-    };
-}
+const OWNED: &str = "SELECT topic, next_offset, last_hash FROM shard LEFT JOIN cursor USING (shard)
+     WHERE shard = ? AND epoch = ? ORDER BY topic";
 
 /// A service's database in a SQLite file, with the context's own tables `T`.
 ///
@@ -170,7 +166,7 @@ impl<C: Context, T: Tables<C, SqliteConnection>> Store<C> for SqliteStore<T> {
         const OPERATION: &str = "begin";
         let (write, rows) = self
             .writer
-            .begin_with(OPERATION, owned!(), |values| {
+            .begin_with(OPERATION, OWNED, |values| {
                 values.push(shard.0).push(epoch.0);
             })
             .await?;
@@ -250,7 +246,7 @@ async fn owned(
     epoch: Epoch,
     operation: &'static str,
 ) -> Result<Vec<Cursor>, Error> {
-    let rows = sqlx::query(owned!())
+    let rows = sqlx::query(OWNED)
         .bind(shard.0)
         .bind(epoch.0)
         .fetch_all(tx)
@@ -259,7 +255,7 @@ async fn owned(
     cursors(&rows, shard, epoch, operation)
 }
 
-/// What the rows of [`owned`] say; none of them says that the shard has another owner.
+/// What the rows of [`OWNED`] say; none of them says that the shard has another owner.
 fn cursors(
     rows: &[SqliteRow],
     shard: ShardId,

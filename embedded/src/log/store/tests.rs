@@ -1,7 +1,11 @@
 //! A disk that is full, a device that fails, and records past their time.
 
+use std::sync::Arc;
+
 use crate::files::faulty::{Disk, Syncs};
+use crate::log::api::Broker;
 use crate::log::durability::open;
+use crate::log::partition::Partition;
 use crate::log::read::{Read, ReadError};
 use crate::log::{Retention, testing};
 
@@ -12,20 +16,29 @@ fn block_on(test: impl Future<Output = ()>) {
         .block_on(test);
 }
 
+/// The log on this disk, and its one partition of orders.
+fn opened(disk: &Disk) -> (Arc<Broker>, Arc<Partition>) {
+    let broker = open(disk).unwrap();
+    let partition = broker.topics.partition("orders", 0).unwrap();
+    (broker, partition)
+}
+
+fn created(disk: &Disk) -> (Arc<Broker>, Arc<Partition>) {
+    open(disk).unwrap().topics.create("orders", 1).unwrap();
+    opened(disk)
+}
+
 #[test]
 fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let disk = Disk::new(Syncs::Honest);
     block_on(async {
-        let broker = open(&disk).unwrap();
-        broker.topics.create("orders", 1).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (broker, partition) = created(&disk);
         disk.fail_writes(true);
         partition.append(testing::batch(&["a"])).await.unwrap_err();
         disk.fail_writes(false);
         assert_eq!(partition.append(testing::batch(&["b"])).await.unwrap(), 0);
         drop(broker);
-        let broker = open(&disk).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (_broker, partition) = opened(&disk);
         assert_eq!(partition.bounds().end, 1);
     });
 }
@@ -34,9 +47,7 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
 fn after_a_failed_sync_the_partition_takes_no_writes_until_it_is_recovered() {
     let disk = Disk::new(Syncs::Honest);
     block_on(async {
-        let broker = open(&disk).unwrap();
-        broker.topics.create("orders", 1).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (broker, partition) = created(&disk);
         disk.fail_syncs(true);
         partition.append(testing::batch(&["a"])).await.unwrap_err();
         disk.fail_syncs(false);
@@ -47,8 +58,7 @@ fn after_a_failed_sync_the_partition_takes_no_writes_until_it_is_recovered() {
             "what may not be durable is not read"
         );
         drop(broker);
-        let broker = open(&disk).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (_broker, partition) = opened(&disk);
         partition.append(testing::batch(&["c"])).await.unwrap();
     });
 }
@@ -57,9 +67,7 @@ fn after_a_failed_sync_the_partition_takes_no_writes_until_it_is_recovered() {
 fn records_past_retention_are_removed_in_whole_segments() {
     let disk = Disk::new(Syncs::Honest);
     block_on(async {
-        let broker = open(&disk).unwrap();
-        broker.topics.create("orders", 1).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (broker, partition) = created(&disk);
         for _ in 0..10 {
             partition.append(testing::batch(&["a"])).await.unwrap();
         }
@@ -91,9 +99,7 @@ fn records_past_retention_are_removed_in_whole_segments() {
 fn memory_answers_as_the_files_do() {
     let disk = Disk::new(Syncs::Honest);
     block_on(async {
-        let broker = open(&disk).unwrap();
-        broker.topics.create("orders", 1).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (broker, partition) = created(&disk);
         for _ in 0..10 {
             partition
                 .append(testing::batch(&["a", "b", "c"]))
@@ -115,8 +121,7 @@ fn memory_answers_as_the_files_do() {
             assert_eq!(answer(recent), answer(stored), "{offset} {bytes} {one}");
         }
         drop(broker);
-        let broker = open(&disk).unwrap();
-        let partition = broker.topics.partition("orders", 0).unwrap();
+        let (_broker, partition) = opened(&disk);
         assert!(
             partition.read_recent(0, 1, true).is_none(),
             "nothing is kept over a start"
