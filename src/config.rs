@@ -4,7 +4,10 @@
 //! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
 
 pub mod access;
+pub mod password;
 mod refusal;
+pub mod registry;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,9 +15,11 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use self::access::AccessArgs;
+use self::registry::RegistryAccessArgs;
 pub use self::refusal::Refusal;
 use crate::log::kafka::{self, KafkaLog};
 use crate::message::Binding;
+use crate::registry::access::Access;
 use crate::store::postgres::Location;
 use crate::telemetry::LogFormat;
 
@@ -93,9 +98,21 @@ pub struct RegistryArgs {
         default_value_t = true
     )]
     pub register_schemas: bool,
+
+    /// How to get in.
+    #[command(flatten)]
+    pub access: RegistryAccessArgs,
 }
 
 impl RegistryArgs {
+    /// How to get into the registry, with the secrets read.
+    ///
+    /// # Errors
+    /// When the flags do not say how.
+    pub fn access(&self) -> Result<Access, registry::Error> {
+        self.access.access(&self.registry)
+    }
+
     /// What to do about schemas that the registry lacks.
     #[must_use]
     pub fn binding(&self) -> Binding {

@@ -39,3 +39,4 @@ pub mod spawner;
 pub mod status;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

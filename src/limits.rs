@@ -166,7 +166,8 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;
 pub const LOCAL_RESETS_MAX: usize = 256;
 /// HTTP/2 header list of one request.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
-/// How long a new connection may take to send the HTTP/2 preface or the head of an HTTP/1 request.
+/// How long a new connection may take for the TLS handshake, if there is one, and to send the HTTP/2
+/// preface or the head of an HTTP/1 request.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Keepalive ping after this much silence, and how long its answer may take.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -187,3 +188,6 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub const STREAM_DRAIN_MAX: Duration = Duration::from_secs(2);
 /// How long a server waits for calls in flight once it has been told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How often files of certificates are looked at again, when connections are made: a new one is used
+/// this much later at most, and a flood of connections does not read them each time.
+pub const TLS_RELOAD_EVERY: Duration = Duration::from_secs(2);

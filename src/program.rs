@@ -9,11 +9,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Refusal, RegistryArgs, TelemetryArgs, access};
+use crate::config::{self, Refusal, RegistryArgs, TelemetryArgs, access};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
-use crate::{lease, limits, registry, runtime, server, store, telemetry};
+use crate::{lease, limits, registry, runtime, server, store, telemetry, tls};
 
 /// Exit status of a program that cannot start, or cannot go on.
 const CANNOT_START: u8 = 5;
@@ -157,6 +157,12 @@ pub enum Error {
     /// The log cannot be used as the flags say.
     #[error(transparent)]
     Access(#[from] access::Error),
+    /// The registry cannot be used as the flags say.
+    #[error(transparent)]
+    RegistryAccess(#[from] config::registry::Error),
+    /// TLS cannot be used as the flags say.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// The registry's address cannot be used.
     #[error("--registry: {0}")]
     Registry(#[from] registry::Error),

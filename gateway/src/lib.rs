@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`cli`] | the command line of the program |
 //! | `request` | requests as commands, every invalid field at once (pure) |
+//! | [`behind`] | TLS towards the services |
 //! | `commands` | into the log, with retries inside the caller's deadline |
 //! | `outcome` | `wait_for`: what becomes of an order |
 //! | `placing` | `PlaceOrder` and the `PlaceOrders` stream |
@@ -25,7 +26,8 @@ use std::sync::Arc;
 use contracts::proto::inventory_service_server::InventoryServiceServer;
 use contracts::proto::order_service_server::OrderServiceServer;
 use messaging::clock::Clock;
-use messaging::config::{LogArgs, Refusal, RegistryArgs, access};
+use messaging::config::tls::ServerTlsArgs;
+use messaging::config::{self, LogArgs, Refusal, RegistryArgs, access};
 use messaging::health::Health;
 use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
@@ -33,12 +35,14 @@ use messaging::log::Log;
 use messaging::log::appender::Appender;
 use messaging::message::Binding;
 use messaging::registry::{self, SchemaRegistry};
-use messaging::server;
+use messaging::server::{self, Listener};
 use messaging::spawner::Spawner;
+use messaging::tls;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Channel;
 
+use crate::behind::ServicesTlsArgs;
 use crate::commands::Commands;
 pub use crate::inventory_service::Inventory;
 pub use crate::order_service::Orders;
@@ -47,6 +51,7 @@ use crate::preparation::Preparation;
 use crate::queries::{OrderQueries, StockQueries};
 use crate::writable::Writable;
 
+pub mod behind;
 pub mod cli;
 mod commands;
 mod inventory_service;
@@ -91,6 +96,14 @@ pub struct Args {
         default_value = "http://127.0.0.1:8901"
     )]
     pub inventory: String,
+
+    /// TLS towards both.
+    #[command(flatten)]
+    pub services: ServicesTlsArgs,
+
+    /// TLS on the public side.
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
 }
 
 /// The world as the gateway sees it.
@@ -137,6 +150,12 @@ pub enum Error {
     /// The log cannot be used as the flags say.
     #[error(transparent)]
     Access(#[from] access::Error),
+    /// The registry cannot be used as the flags say.
+    #[error(transparent)]
+    RegistryAccess(#[from] config::registry::Error),
+    /// TLS cannot be used as the flags say.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// The registry refuses a schema that the gateway writes.
     #[error(transparent)]
     Registry(registry::Error),
@@ -179,6 +198,7 @@ pub async fn run(
         partitions: args.log.partitions,
         binding: args.registry.binding(),
     };
+    let listener = Listener::new(listener, args.tls.server()?);
     let served = serve(wiring::ports(&args)?, options, listener, health, shutdown).await;
     served.map_err(|error| match error {
         Error::Registry(source) => args.registry.refusal(source).into(),
@@ -193,7 +213,7 @@ pub async fn run(
 pub async fn serve(
     ports: Ports,
     options: Options,
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {

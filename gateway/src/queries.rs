@@ -14,11 +14,11 @@ use contracts::proto::{
 };
 use futures::{Stream, TryStreamExt};
 use messaging::server::Deadline;
-use messaging::status;
+use messaging::{status, tls};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::limits;
+use crate::{behind, limits};
 
 /// The order service's queries.
 #[derive(Clone, Debug)]
@@ -161,7 +161,10 @@ async fn within<T>(
 fn passed_on(status: Status, service: &str) -> Status {
     // Only a failure of this side's transport has a source; an answer comes without.
     if std::error::Error::source(&status).is_some() {
-        tracing::debug!(service, %status, "a service could not be asked");
+        match tls::advice(&status, behind::FLAGS) {
+            Some(why) => tracing::warn!(service, why, "a service could not be asked"),
+            None => tracing::debug!(service, %status, "a service could not be asked"),
+        }
         return status::unavailable(format!("the {service} service cannot be reached"));
     }
     Status::with_details(

@@ -13,7 +13,7 @@ use crate::{Args, Error, Ports, limits};
 /// The ports that `args` ask for. Nothing is connected yet.
 pub(crate) fn ports(args: &Args) -> Result<Ports, Error> {
     let log = args.log.client("gateway")?;
-    let registry = ConfluentRegistry::new(&args.registry.registry)
+    let registry = ConfluentRegistry::secured(&args.registry.registry, &args.registry.access()?)
         .map_err(|source| Error::url("--registry", &args.registry.registry, source))?;
     Ok(Ports {
         log: Arc::new(log),
@@ -21,19 +21,22 @@ pub(crate) fn ports(args: &Args) -> Result<Ports, Error> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
         spawner: Arc::new(TokioSpawner),
-        order: channel("--order", &args.order)?,
-        inventory: channel("--inventory", &args.inventory)?,
+        order: channel("--order", &args.order, args)?,
+        inventory: channel("--inventory", &args.inventory, args)?,
     })
 }
 
 /// A connection that opens with the first call and again after each loss.
-fn channel(flag: &'static str, url: &str) -> Result<Channel, Error> {
+fn channel(flag: &'static str, url: &str, args: &Args) -> Result<Channel, Error> {
     let endpoint =
         Endpoint::from_shared(url.to_owned()).map_err(|source| Error::url(flag, url, source))?;
-    Ok(endpoint
+    let endpoint = endpoint
         .connect_timeout(limits::CONNECT_MAX)
         .http2_keep_alive_interval(messaging::limits::KEEPALIVE_INTERVAL)
         .keep_alive_timeout(messaging::limits::KEEPALIVE_TIMEOUT)
-        .tcp_nodelay(true)
-        .connect_lazy())
+        .tcp_nodelay(true);
+    Ok(match args.services.files().client_for(url)? {
+        Some(tls) => endpoint.connect_with_connector_lazy(tls.connector()),
+        None => endpoint.connect_lazy(),
+    })
 }

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use contracts::proto::inventory_audit_service_server::{self, InventoryAuditServiceServer};
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
 use contracts::source;
+use messaging::config::tls::ServerTlsArgs;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
-use messaging::server;
+use messaging::server::{self, Listener};
 use messaging::store::{Operations, Store};
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +61,10 @@ pub struct Args {
         default_value = "sqlite:data/inventory.db"
     )]
     pub store: StoreLocation,
+
+    /// TLS, and who may call.
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
 }
 
 /// Runs the inventory service until `shutdown`: consumes its topics, publishes its events, and
@@ -73,6 +78,7 @@ pub async fn run(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let listener = Listener::new(listener, args.tls.server()?);
     match &args.store {
         StoreLocation::Sqlite(path) => {
             let parts = wiring::sqlite(&args, path).await?;
@@ -105,7 +111,7 @@ pub async fn migrate(store: &StoreLocation) -> Result<(), Error> {
 async fn serve<S: Store<InventoryContext> + Operations>(
     args: &Args,
     parts: wiring::Parts<S>,
-    listener: TcpListener,
+    listener: Listener,
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {

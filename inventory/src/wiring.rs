@@ -104,7 +104,10 @@ pub(crate) async fn migrate(store: &StoreLocation) -> Result<(), Error> {
 fn ports(args: &Args, lease: Arc<dyn Lease>) -> Result<Ports, Error> {
     Ok(Ports {
         log: Arc::new(args.log.client(NAME)?),
-        registry: Arc::new(ConfluentRegistry::new(&args.registry.registry)?),
+        registry: Arc::new(ConfluentRegistry::secured(
+            &args.registry.registry,
+            &args.registry.access()?,
+        )?),
         lease,
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),

@@ -20,6 +20,7 @@ use contracts::proto::order_service_client::OrderServiceClient;
 use contracts::topics::ORDER_EVENTS;
 use messaging::ids::Ids;
 use messaging::log::{self, Log};
+use messaging::tls;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
@@ -244,7 +245,8 @@ async fn counters(store: &Store) -> Result<Counters, Error> {
             url: url.clone(),
             source,
         };
-        let page = reqwest::get(url).await.map_err(failed)?;
+        let client = tls::http(None).build().map_err(failed)?;
+        let page = client.get(url).send().await.map_err(failed)?;
         let text = page.text().await.map_err(failed)?;
         sum = sum.and(Counters::of_text(&text));
     }

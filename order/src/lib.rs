@@ -23,11 +23,12 @@ use std::sync::Arc;
 use contracts::proto::order_audit_service_server::{self, OrderAuditServiceServer};
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
 use contracts::source;
+use messaging::config::tls::ServerTlsArgs;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
-use messaging::server;
+use messaging::server::{self, Listener};
 use messaging::store::{Operations, Store};
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,10 @@ pub struct Args {
         default_value = "sqlite:data/order.db"
     )]
     pub store: StoreLocation,
+
+    /// TLS, and who may call.
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
 }
 
 /// Runs the order service until `shutdown`: consumes its topics, publishes its events, and serves
@@ -71,6 +76,7 @@ pub async fn run(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let listener = Listener::new(listener, args.tls.server()?);
     match &args.store {
         StoreLocation::Sqlite(path) => {
             let parts = wiring::sqlite(&args, path).await?;
@@ -103,7 +109,7 @@ pub async fn migrate(store: &StoreLocation) -> Result<(), Error> {
 async fn serve<S: Store<OrderContext> + Operations>(
     args: &Args,
     parts: wiring::Parts<S>,
-    listener: TcpListener,
+    listener: Listener,
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order_service_client::OrderServiceClient;
+use messaging::tls::advice;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
+use crate::tls::{FLAGS, TlsArgs};
 
 /// How long a connection to the gateway may take.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -43,6 +45,10 @@ pub struct ClientArgs {
         value_parser = clap::value_parser!(u64).range(1..=30)
     )]
     pub timeout: Option<u64>,
+
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 impl ClientArgs {
@@ -51,7 +57,7 @@ impl ClientArgs {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.gateway, self.call_timeout()).await
+        Client::connect(&self.gateway, &self.tls, self.call_timeout()).await
     }
 
     /// How long a call may take.
@@ -75,9 +81,10 @@ impl Client {
     /// Connects to `gateway`; every call made with [`Client::request`] may take `timeout`.
     ///
     /// # Errors
-    /// [`Exit::Usage`] when `gateway` is no URL, [`Exit::Unreachable`] when nothing answers there.
-    pub async fn connect(gateway: &str, timeout: Duration) -> Result<Self, Failure> {
-        let channel = channel("gateway", gateway).await?;
+    /// [`Exit::Usage`] when `gateway` is no URL or `tls` cannot be used, [`Exit::Unreachable`] when
+    /// nothing answers there, or nothing that is believed.
+    pub async fn connect(gateway: &str, tls: &TlsArgs, timeout: Duration) -> Result<Self, Failure> {
+        let channel = channel("gateway", gateway, tls).await?;
         Ok(Self {
             orders: OrderServiceClient::new(channel.clone()),
             inventory: InventoryServiceClient::new(channel),
@@ -96,10 +103,11 @@ impl Client {
 /// Connects to the `part` of the store that the flag of that name puts at `url`.
 ///
 /// # Errors
-/// [`Exit::Usage`] when `url` is no URL, [`Exit::Unreachable`] when nothing answers there.
-pub async fn channel(part: &str, url: &str) -> Result<Channel, Failure> {
+/// [`Exit::Usage`] when `url` is no URL or `tls` cannot be used, [`Exit::Unreachable`] when nothing
+/// answers there, or nothing that is believed.
+pub async fn channel(part: &str, url: &str, tls: &TlsArgs) -> Result<Channel, Failure> {
     let no_url = |why: &dyn Display| {
-        let message = format!("--{part} {url}: {why}; write http://HOST:PORT");
+        let message = format!("--{part} {url}: {why}; write http://HOST:PORT or https://HOST:PORT");
         Failure::new(Exit::Usage, message)
     };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| no_url(&error))?;
@@ -107,9 +115,19 @@ pub async fn channel(part: &str, url: &str) -> Result<Channel, Failure> {
         return Err(no_url(&"no URL"));
     }
     let endpoint = endpoint.connect_timeout(CONNECT_MAX);
-    endpoint.connect().await.map_err(|_| {
-        let message =
-            format!("no {part} answers at {url}; start one with shop up, or give --{part} URL");
+    let secured = tls.files().client_for(url);
+    let secured = secured.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let connected = match secured {
+        Some(client) => endpoint.connect_with_connector(client.connector()).await,
+        None => endpoint.connect().await,
+    };
+    connected.map_err(|error| {
+        let message = match advice(&error, FLAGS) {
+            Some(why) => format!("the {part} at {url}: {why}"),
+            None => {
+                format!("no {part} answers at {url}; start one with shop up, or give --{part} URL")
+            }
+        };
         Failure::new(Exit::Unreachable, message)
     })
 }
@@ -144,6 +162,9 @@ pub fn describe(status: &Status) -> String {
     }
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
         let _ = write!(text, "\n  try again in {} s", delay.as_secs_f64());
+    }
+    if let Some(why) = advice(status, FLAGS) {
+        let _ = write!(text, "\n  {why}");
     }
     text
 }
@@ -210,12 +231,12 @@ mod tests {
         let free = messaging::server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
         let nobody = format!("http://{}", free.local_addr().unwrap());
         drop(free);
-        let failure = Client::connect(&nobody, Duration::from_secs(1))
+        let failure = Client::connect(&nobody, &TlsArgs::default(), Duration::from_secs(1))
             .await
             .unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         for no_url in ["not a url", "127.0.0.1:8900", "nonsense"] {
-            let failure = Client::connect(no_url, Duration::from_secs(1))
+            let failure = Client::connect(no_url, &TlsArgs::default(), Duration::from_secs(1))
                 .await
                 .unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{no_url}");

@@ -15,6 +15,7 @@
 //! | [`limits`] | the physical limits of a store on this machine, for `shop load` |
 //! | [`exit`] | exit statuses |
 
+pub mod certs;
 pub mod cli;
 pub mod client;
 pub mod demo;
@@ -26,4 +27,5 @@ mod schemas;
 pub mod seed;
 pub mod services;
 pub mod tail;
+pub mod tls;
 pub mod up;

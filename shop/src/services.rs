@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use messaging::config::access::AccessArgs;
+use messaging::config::registry::RegistryAccessArgs;
 use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{self, Log};
 use messaging::registry::confluent::ConfluentRegistry;
@@ -13,6 +14,7 @@ use tonic::transport::{Channel, Uri};
 
 use crate::client::channel;
 use crate::exit::{Exit, Failure};
+use crate::tls::TlsArgs;
 
 /// Where the log listens unless it is told otherwise.
 const LOG_PORT: u16 = 9092;
@@ -85,8 +87,8 @@ impl ServicesArgs {
     ///
     /// # Errors
     /// [`Exit::Usage`] when the flag holds no URL, [`Exit::Unreachable`] when nothing answers there.
-    pub async fn connect(&self, service: Service) -> Result<Channel, Failure> {
-        channel(service.name(), self.url(service)).await
+    pub async fn connect(&self, service: Service, tls: &TlsArgs) -> Result<Channel, Failure> {
+        channel(service.name(), self.url(service), tls).await
     }
 }
 
@@ -109,6 +111,9 @@ pub struct LogArgs {
 
     #[command(flatten)]
     access: AccessArgs,
+
+    #[command(flatten)]
+    registry_access: RegistryAccessArgs,
 }
 
 impl LogArgs {
@@ -133,7 +138,9 @@ impl LogArgs {
     /// [`Exit::Usage`] when the flag holds no URL.
     pub fn registry(&self, gateway: &str) -> Result<ConfluentRegistry, Failure> {
         let url = self.registry_url(gateway);
-        ConfluentRegistry::new(&url)
+        let access = self.registry_access.access(&url);
+        let access = access.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        ConfluentRegistry::secured(&url, &access)
             .map_err(|error| Failure::new(Exit::Usage, format!("--registry {url}: {error}")))
     }
 
@@ -207,10 +214,12 @@ mod tests {
         let nobody = format!("http://{}", free.local_addr().unwrap());
         drop(free);
         let services = program(&["--inventory", &nobody, "--order", "nonsense"]).services;
-        let failure = services.connect(Service::Inventory).await.unwrap_err();
+        let tls = TlsArgs::default();
+        let connect = async |service| services.connect(service, &tls).await;
+        let failure = connect(Service::Inventory).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.message.contains("--inventory URL"), "{failure}");
-        let failure = services.connect(Service::Order).await.unwrap_err();
+        let failure = connect(Service::Order).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.starts_with("--order nonsense"), "{failure}");
     }

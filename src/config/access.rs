@@ -1,14 +1,19 @@
 //! How to get at a log that does not let everybody in.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::log::kafka::security::{self, Mechanism, Security};
+use super::password::{self, Places};
+use crate::log::kafka::security::{Mechanism, Security};
+use crate::tls::{self, Client, ClientFiles, Flags};
 
-/// Where the password is, unless it is in a file. It is no flag: other users see those.
-const PASSWORD: &str = "SHOP_LOG_PASSWORD";
+/// Where the password may be.
+const PASSWORD: Places = Places {
+    for_whom: "--log-sasl",
+    flag: "--log-password-file",
+    variable: "SHOP_LOG_PASSWORD",
+};
 
 /// TLS and login. By default there is neither.
 #[derive(Args, Clone, Debug, Default)]
@@ -55,19 +60,11 @@ pub struct AccessArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is nothing to check the brokers' certificates against.
-    #[error("--log-ca: {0}")]
-    Ca(#[from] security::Error),
-    /// The password's file cannot be read.
-    #[error("--log-password-file {}: {source}", path.display())]
-    PasswordFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// There is a user and no password.
-    #[error("--log-sasl needs a password: set {PASSWORD}, or name a --log-password-file")]
-    NoPassword,
+    #[error(transparent)]
+    Ca(#[from] tls::Error),
+    /// There is no password.
+    #[error(transparent)]
+    Password(#[from] password::Error),
 }
 
 impl AccessArgs {
@@ -78,7 +75,7 @@ impl AccessArgs {
     pub fn security(&self) -> Result<Security, Error> {
         let mut security = Security::default();
         if self.log_tls {
-            security = security.with_tls(self.log_ca.as_deref())?;
+            security = security.with_tls(&Client::new(&self.files())?);
         }
         let (Some(mechanism), Some(user)) = (self.log_sasl, &self.log_user) else {
             return Ok(security);
@@ -86,22 +83,22 @@ impl AccessArgs {
         if mechanism == Mechanism::Plain && !self.log_tls {
             tracing::warn!("--log-sasl plain without --log-tls sends the password in the clear");
         }
-        let file = self.log_password_file.as_deref();
-        let password = password(file, std::env::var(PASSWORD).ok())?;
+        let password = PASSWORD.password(self.log_password_file.as_deref())?;
         Ok(security.with_login(mechanism, user.clone(), password))
     }
-}
 
-/// The password in the file, or else the variable's. An editor's last line end is no part of it.
-fn password(file: Option<&Path>, variable: Option<String>) -> Result<String, Error> {
-    let Some(path) = file else {
-        return variable.ok_or(Error::NoPassword);
-    };
-    let text = std::fs::read_to_string(path).map_err(|source| Error::PasswordFile {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    fn files(&self) -> ClientFiles {
+        ClientFiles {
+            flags: Flags {
+                ca: "--log-ca",
+                cert: "",
+                key: "",
+            },
+            ca: self.log_ca.clone(),
+            cert: None,
+            key: None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,21 +147,5 @@ mod tests {
         ] {
             assert!(parse(&arguments).is_err(), "{arguments:?}");
         }
-    }
-
-    #[test]
-    fn the_password_is_in_the_file_or_else_in_the_variable() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("password");
-        std::fs::write(&path, " with blanks \n").unwrap();
-        let variable = || Some("variable".to_owned());
-        assert_eq!(password(Some(&path), variable()).unwrap(), " with blanks ");
-        assert_eq!(password(None, variable()).unwrap(), "variable");
-
-        let missing = password(None, None).unwrap_err().to_string();
-        assert!(missing.contains(PASSWORD), "{missing}");
-        let path = dir.path().join("other");
-        let unreadable = password(Some(&path), variable()).unwrap_err();
-        assert!(unreadable.to_string().contains("other"), "{unreadable}");
     }
 }

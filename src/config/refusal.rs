@@ -42,12 +42,14 @@ fn remedy(kind: ErrorKind, registry: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::registry::RegistryAccessArgs;
 
     #[test]
     fn a_refusal_is_one_line_with_the_registry_the_subject_the_answer_and_what_to_do() {
         let args = RegistryArgs {
             registry: "http://registry:8081".to_owned(),
             register_schemas: false,
+            access: RegistryAccessArgs::default(),
         };
         let refusal = args.refusal(registry::Error {
             kind: ErrorKind::NotFound,

@@ -14,6 +14,7 @@ use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
 use tokio::time::Instant;
 
+use super::access::Access;
 use super::subjects::Subjects;
 use super::{Error, ErrorKind, SchemaId, SchemaRegistry, words};
 use crate::codec::Schema;
@@ -31,27 +32,36 @@ pub struct ConfluentRegistry {
 }
 
 impl ConfluentRegistry {
-    /// A registry at `url` (`http://host:port`); nothing is sent yet.
+    /// A registry at `url` (`http://host:port`) that lets everybody in; nothing is sent yet.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when this is no `http` URL.
     pub fn new(url: &str) -> Result<Self, Error> {
+        Self::secured(url, &Access::default())
+    }
+
+    /// As [`ConfluentRegistry::new`], at a `url` that is `https://` if `access` has TLS.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when this is no such URL.
+    pub fn secured(url: &str, access: &Access) -> Result<Self, Error> {
         let invalid = |detail: String| Error {
             kind: ErrorKind::Invalid,
             subject: url.to_owned(),
             detail,
         };
-        if !url.starts_with("http://") {
-            return Err(invalid("give the registry as http://host:port".to_owned()));
+        // Says what is wrong with a URL, so it comes first.
+        let subjects = Subjects::secured(url, access)?;
+        let mut builder = SrSettings::new_builder(url.trim_end_matches('/').to_owned());
+        builder.set_timeout(limits::REGISTRY_CALL_TIMEOUT);
+        if let Some((user, password)) = access.login() {
+            builder.set_basic_authorization(user, Some(password));
         }
-        let settings = SrSettings::new_builder(url.trim_end_matches('/').to_owned())
-            .no_proxy()
-            .set_timeout(limits::REGISTRY_CALL_TIMEOUT)
-            .build()
-            .map_err(|error| invalid(describe(&error)))?;
+        let settings = builder.build_with(access.client());
+        let settings = settings.map_err(|error| invalid(describe(&error)))?;
         Ok(Self {
             settings,
-            subjects: Subjects::new(url)?,
+            subjects,
             schemas: RwLock::default(),
             unknown: RwLock::default(),
         })

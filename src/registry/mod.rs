@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::codec::Schema;
 pub use crate::codec::SchemaId;
 
+pub mod access;
 pub mod confluent;
 #[cfg(feature = "test-util")]
 pub mod contract;

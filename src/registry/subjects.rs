@@ -6,8 +6,8 @@ use reqwest::{Client, Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::Access;
 use super::{Error, ErrorKind, words};
-use crate::limits;
 
 /// The calls of Confluent's REST API about subjects. Source:
 /// <https://docs.confluent.io/platform/current/schema-registry/develop/api.html>.
@@ -15,30 +15,32 @@ use crate::limits;
 pub struct Subjects {
     client: Client,
     url: Url,
+    access: Access,
 }
 
 impl Subjects {
-    /// The subjects of the registry at `url` (`http://host:port`); nothing is sent yet.
+    /// The subjects of the registry at `url` (`http://host:port`, or `https://` if `access` has
+    /// TLS); nothing is sent yet.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when this is no such URL.
-    pub fn new(url: &str) -> Result<Self, Error> {
+    pub fn secured(url: &str, access: &Access) -> Result<Self, Error> {
         let invalid = |detail: String| Error {
             kind: ErrorKind::Invalid,
             subject: url.to_owned(),
             detail,
         };
         let parsed = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
-        if parsed.scheme() != "http" || parsed.cannot_be_a_base() {
-            return Err(invalid("give the registry as http://host:port".to_owned()));
+        let scheme = access.scheme();
+        if parsed.scheme() != scheme || parsed.cannot_be_a_base() {
+            return Err(invalid(format!("give the registry as {scheme}://host:port")));
         }
-        let client = Client::builder()
-            .no_proxy()
-            .timeout(limits::REGISTRY_CALL_TIMEOUT)
-            .build()
-            .map_err(|error| invalid(error.to_string()))?;
-        let url = parsed;
-        Ok(Self { client, url })
+        let client = access.client().build();
+        Ok(Self {
+            client: client.map_err(|error| invalid(words(&error)))?,
+            url: parsed,
+            access: access.clone(),
+        })
     }
 
     /// The compatibility level that holds for `subject`.
@@ -120,7 +122,7 @@ impl Subjects {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        let mut request = self.client.request(method, url);
+        let mut request = self.access.apply(self.client.request(method, url));
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/vnd.schemaregistry.v1+json")

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
@@ -18,8 +19,9 @@ use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::layers::{deadline, observe, panic, shed};
-use super::{Error, Limits, connections, health_service};
+use super::{Error, Limits, Listener, connections, health_service};
 use crate::health::Health;
+use crate::tls;
 
 /// What every HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -68,7 +70,7 @@ pub fn routes(
 /// # Errors
 /// When the listener cannot be used.
 pub async fn serve_grpc(
-    listener: std::net::TcpListener,
+    listener: impl Into<Listener>,
     routes: impl Into<RoutesBuilder>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
@@ -81,16 +83,17 @@ pub async fn serve_grpc(
 /// As [`serve_grpc`].
 pub async fn serve_grpc_within(
     limits: Limits,
-    listener: std::net::TcpListener,
+    listener: impl Into<Listener>,
     routes: impl Into<RoutesBuilder>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let Listener { socket, tls } = listener.into();
     let routes: RoutesBuilder = routes.into();
     let service = layered(routes.routes().prepare(), &limits, &shutdown);
     let http = http2_settings(&limits);
-    connections::serve(listener, &limits, &shutdown, |stream| {
+    connections::serve(socket, &limits, &shutdown, |stream| {
         connection(
-            stream,
+            opened(stream, tls.clone()),
             http.clone(),
             service.clone(),
             limits.clone(),
@@ -139,9 +142,9 @@ fn http2_settings(limits: &Limits) -> http2::Builder<TokioExecutor> {
     http
 }
 
-/// One connection from its preface to its end.
-async fn connection<S>(
-    stream: TcpStream,
+/// One connection from its beginning, which `opening` awaits, to its end.
+async fn connection<S, I>(
+    opening: impl Future<Output = Option<I>>,
     http: http2::Builder<TokioExecutor>,
     service: S,
     limits: Limits,
@@ -152,10 +155,11 @@ async fn connection<S>(
         + Send
         + 'static,
     S::Future: Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let preface = tokio::time::timeout(limits.handshake_max, after_preface(stream));
-    let Some(Ok(Some(io))) = shutdown.run_until_cancelled(preface).await else {
-        tracing::debug!("closed a connection that sent no HTTP/2 preface");
+    let opening = tokio::time::timeout(limits.handshake_max, opening);
+    let Some(Ok(Some(io))) = shutdown.run_until_cancelled(opening).await else {
+        tracing::debug!("closed a connection that did not begin as it must");
         return;
     };
     let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
@@ -180,12 +184,32 @@ fn log_end(ended: hyper::Result<()>) {
     }
 }
 
-/// Reads the preface and gives the connection back with it; `None` when something else came.
+/// A new connection after its handshake, if it has one, and its preface; `None` when something else
+/// came.
+async fn opened(
+    mut stream: TcpStream,
+    tls: Option<tls::Server>,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    let preface = Cursor::new(PREFACE);
+    let Some(tls) = tls else {
+        read_preface(&mut stream).await?;
+        let (reader, writer) = stream.into_split();
+        let whole = tokio::io::join(preface.chain(reader), writer);
+        return Some(Either::Left(whole));
+    };
+    let secured = tls.accept(stream).await;
+    let refused = |error| tracing::debug!(%error, "refused a connection: no TLS as it must be");
+    let mut stream = secured.map_err(refused).ok()?;
+    read_preface(&mut stream).await?;
+    let (reader, writer) = tokio::io::split(stream);
+    let whole = tokio::io::join(preface.chain(reader), writer);
+    Some(Either::Right(whole))
+}
+
+/// Takes the preface off the connection; `None` when something else comes.
 ///
 /// hyper would wait for the rest of half a preface without limit.
-async fn after_preface(
-    mut stream: TcpStream,
-) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> Option<()> {
     let mut buffer = [0; PREFACE.len()];
     let mut filled = 0;
     while filled < buffer.len() {
@@ -195,6 +219,5 @@ async fn after_preface(
             return None;
         }
     }
-    let (reader, writer) = stream.into_split();
-    Some(tokio::io::join(Cursor::new(PREFACE).chain(reader), writer))
+    Some(())
 }

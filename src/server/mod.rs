@@ -16,12 +16,14 @@ mod grpc;
 mod health;
 mod http;
 pub mod layers;
+mod listener;
 mod signals;
 
 pub use grpc::{routes, serve_grpc, serve_grpc_within};
 pub use health::{HealthFollower, health_service};
 pub use http::{serve_http, serve_http_within};
 pub use layers::Deadline;
+pub use listener::Listener;
 pub use signals::cancel_on_signal;
 
 /// The limits of a server; the defaults are those of [`limits`].

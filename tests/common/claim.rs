@@ -3,6 +3,7 @@
 use evolution::Level;
 use messaging::message::{Message, Registration};
 use messaging::registry::SchemaRegistry;
+use messaging::registry::access::Access;
 use messaging::registry::confluent::ConfluentRegistry;
 use messaging::registry::subjects::Subjects;
 
@@ -11,7 +12,7 @@ pub(crate) async fn claim<M: Message>(registry: &str, level: Level) -> String {
     let subject = Registration::of::<M>().subject();
     let mut theirs: serde_json::Value = serde_json::from_str(M::SCHEMA).unwrap();
     theirs["fields"][0]["type"] = "long".into();
-    let subjects = Subjects::new(registry).unwrap();
+    let subjects = Subjects::secured(registry, &Access::default()).unwrap();
     subjects.set_level(&subject, level).await.unwrap();
     let client = ConfluentRegistry::new(registry).unwrap();
     let registered = client.register(&subject, &theirs.to_string()).await;

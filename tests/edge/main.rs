@@ -10,8 +10,11 @@
 )]
 
 mod calls;
+#[path = "../common/certificates.rs"]
+mod certificates;
 mod connections;
 mod drain;
 mod http;
 mod service;
+mod tls;
 mod wire;

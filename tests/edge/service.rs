@@ -16,8 +16,9 @@ use contracts::proto::{
 use futures::stream::{Stream, StreamExt};
 use messaging::health::{Condition, Health};
 use messaging::limits::REQUEST_BYTES_MAX;
-use messaging::server::{self, Limits};
+use messaging::server::{self, Limits, Listener};
 use messaging::spawner::{Spawner, Task, TokioSpawner};
+use messaging::tls;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -57,8 +58,18 @@ pub(crate) struct Events {
 impl Server {
     /// Starts a server within `limits`.
     pub(crate) fn start(limits: Limits) -> Self {
+        Self::serve(limits, None)
+    }
+
+    /// Starts a server with TLS.
+    pub(crate) fn secured(limits: Limits, tls: tls::Server) -> Self {
+        Self::serve(limits, Some(tls))
+    }
+
+    fn serve(limits: Limits, tls: Option<tls::Server>) -> Self {
         let listener = server::bind("--listen", "127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
+        let listener = Listener::new(listener, tls);
         let events = Arc::new(Events {
             running: watch::Sender::new(0),
             release: Notify::new(),

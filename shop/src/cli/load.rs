@@ -181,7 +181,7 @@ async fn store(args: &Args, plan: &Plan) -> Result<Store, Failure> {
     };
     let mut gateway = Vec::new();
     for _ in 0..connections {
-        gateway.push(channel("gateway", &args.client.gateway).await?);
+        gateway.push(channel("gateway", &args.client.gateway, &args.client.tls).await?);
     }
     let uri: Uri = args.client.gateway.parse().unwrap_or_default();
     let metrics = match args.metrics.is_empty() {

@@ -7,6 +7,7 @@ use crate::{demo, tail, up};
 
 mod asking;
 mod audit;
+mod certs;
 mod change;
 mod explain;
 mod load;
@@ -75,6 +76,8 @@ pub enum Command {
     Schemas(schemas::SchemasCommand),
     /// Ask a program whether it is ready, and what is in the way if it is not: exit status 1 then.
     Probe(probe::Args),
+    /// Make an authority and certificates for a store with TLS, for development.
+    Certs(certs::Args),
     /// Place many orders, and tell how fast the store is and what it costs.
     Load(Box<load::Args>),
     /// Tell and show what the store promises, in a store of its own.
@@ -116,6 +119,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Parked(command) => parked::run(&command).await,
         Command::Schemas(command) => schemas::run(&command).await,
         Command::Probe(args) => probe::probe(&args).await,
+        Command::Certs(args) => certs::certs(&args),
         Command::Load(args) => load::load(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use evolution::Complaint;
 use evolution::changes::changes;
 use evolution::files::{History, Version};
+use messaging::config::registry::RegistryAccessArgs;
 use messaging::registry;
 
 use crate::exit::{Exit, Failure};
@@ -56,6 +57,9 @@ pub struct CheckArgs {
     /// FULL_TRANSITIVE.
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
+
+    #[command(flatten)]
+    access: RegistryAccessArgs,
 }
 
 /// The flags of `shop schemas register`.
@@ -73,6 +77,9 @@ pub struct RegisterArgs {
         default_value = "http://127.0.0.1:8081"
     )]
     registry: String,
+
+    #[command(flatten)]
+    access: RegistryAccessArgs,
 }
 
 /// The flags of `shop schemas new`.
@@ -114,7 +121,7 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
         complaints.extend(released::check(directory, commit).await?);
     }
     if let Some(url) = &args.registry {
-        let registry = Registry::new(url).map_err(|error| failed(&error))?;
+        let registry = registry_at(url, &args.access)?;
         for history in &histories {
             let found = registry.check(history).await;
             complaints.extend(found.map_err(|error| failed(&error))?);
@@ -123,6 +130,12 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
         }
     }
     verdict(&histories, &complaints)
+}
+
+fn registry_at(url: &str, access: &RegistryAccessArgs) -> Result<Registry, Failure> {
+    let access = access.access(url);
+    let access = access.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    Registry::new(url, &access).map_err(|error| failed(&error))
 }
 
 async fn register(args: &RegisterArgs) -> Result<(), Failure> {
@@ -134,7 +147,7 @@ async fn register(args: &RegisterArgs) -> Result<(), Failure> {
         }
         None => schemas::built_in(),
     };
-    let registry = Registry::new(&args.registry).map_err(|error| failed(&error))?;
+    let registry = registry_at(&args.registry, &args.access)?;
     for history in &histories {
         let done = registry.register(history).await;
         tell(&done.map_err(|error| failed(&error))?)?;

@@ -17,6 +17,7 @@ use crate::cli::status::{is_terminal, reached};
 use crate::client::{Client, describe};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Item, Lister, order_state, status_name};
+use crate::tls::TlsArgs;
 use crate::up::address::Address;
 use crate::up::elsewhere::ElsewhereArgs;
 use crate::up::part::Part;
@@ -50,7 +51,7 @@ impl Stage {
         within(async { Ok(front.ready().await?) }).await?;
         let gateway = format!("http://{}", front.address(Part::Gateway));
         Ok(Self {
-            client: Client::connect(&gateway, STEP_MAX).await?,
+            client: Client::connect(&gateway, &TlsArgs::default(), STEP_MAX).await?,
             folder,
             addresses,
             base,

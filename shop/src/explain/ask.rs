@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::facts::{Handled, Shard, TOPICS, Told};
-use crate::client::describe;
+use crate::client::{ClientArgs, describe};
 use crate::exit::{Exit, Failure};
 use crate::services::{Service, ServicesArgs};
 
@@ -40,9 +40,9 @@ impl Asked {
     pub(super) async fn connect(
         services: &ServicesArgs,
         service: Service,
-        timeout: Duration,
+        client: &ClientArgs,
     ) -> Result<Self, Failure> {
-        let channel = match services.connect(service).await {
+        let channel = match services.connect(service, &client.tls).await {
             Ok(channel) => Ok(channel),
             Err(failure) if failure.exit == Exit::Usage => return Err(failure),
             Err(failure) => Err(failure.message),
@@ -51,7 +51,7 @@ impl Asked {
             service,
             url: services.url(service).to_owned(),
             channel,
-            timeout,
+            timeout: client.call_timeout(),
         })
     }
 

@@ -3,6 +3,7 @@
 use evolution::files::{History, Version};
 use evolution::{Complaint, Level, Rule, schema};
 use messaging::message::Registration;
+use messaging::registry::access::Access;
 use messaging::registry::confluent::ConfluentRegistry;
 use messaging::registry::subjects::Subjects;
 use messaging::registry::{self, SchemaId, SchemaRegistry};
@@ -30,10 +31,10 @@ pub(crate) struct Registered {
 
 impl Registry {
     /// The registry at `url`; nothing is sent yet.
-    pub(crate) fn new(url: &str) -> Result<Self, registry::Error> {
+    pub(crate) fn new(url: &str, access: &Access) -> Result<Self, registry::Error> {
         Ok(Self {
-            subjects: Subjects::new(url)?,
-            schemas: ConfluentRegistry::new(url)?,
+            subjects: Subjects::secured(url, access)?,
+            schemas: ConfluentRegistry::secured(url, access)?,
         })
     }
 

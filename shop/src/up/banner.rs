@@ -81,12 +81,14 @@ fn commands(store: &Store) -> [String; 3] {
             format!(" {flag} {}", store.plan().endpoint(part))
         }
     };
+    let tls = store.plan().tls.as_ref().and_then(|dir| dir.client().ca);
+    let tls = tls.map(|ca| format!(" --ca {}", ca.display())).unwrap_or_default();
     let gateway = option("--gateway", Part::Gateway);
     let log = option("--log", Part::Log);
     let registry = option("--registry", Part::Registry);
     [
-        format!("{program} place examples/order-1.json --wait RESERVED{gateway}"),
-        format!("{program} stock{gateway}"),
+        format!("{program} place examples/order-1.json --wait RESERVED{gateway}{tls}"),
+        format!("{program} stock{gateway}{tls}"),
         format!("{program} tail --from-start{log}{registry}"),
     ]
 }

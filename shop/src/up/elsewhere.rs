@@ -2,6 +2,7 @@
 
 use messaging::config::StoreLocation;
 use messaging::config::access::AccessArgs;
+use messaging::config::registry::RegistryAccessArgs;
 
 use super::part::Part;
 
@@ -41,6 +42,10 @@ pub struct ElsewhereArgs {
         conflicts_with = "listen_registry"
     )]
     pub registry: Option<String>,
+
+    /// How to get into a registry elsewhere.
+    #[command(flatten)]
+    pub registry_access: RegistryAccessArgs,
 
     /// Order's database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be
     /// there [default: order.db in the data directory].
@@ -85,6 +90,16 @@ impl ElsewhereArgs {
             Some("--log-sasl")
         } else {
             self.replication_factor.map(|_| "--replication-factor")
+        }
+    }
+
+    /// A flag that only a registry elsewhere understands, if one was given.
+    pub(super) fn for_another_registry(&self) -> Option<&'static str> {
+        if self.registry_access.registry_ca.is_some() {
+            Some("--registry-ca")
+        } else {
+            let user = self.registry_access.registry_user.as_ref();
+            user.map(|_| "--registry-user")
         }
     }
 

@@ -38,6 +38,16 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// A certificate is not there.
+    #[error(
+        "--tls-dir: {}: {source}; make what it should hold: shop certs --out DIR", path.display()
+    )]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A part's data cannot be used.
     #[error("--data-dir {}: {part}: {detail}", data_dir.display())]
     Data {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::part::Part;
 use super::plan::Plan;
+use super::tls::TlsDir;
 
 /// A part's life, from its start to its end.
 pub(super) type Life = BoxFuture<'static, Result<(), Error>>;
@@ -102,6 +103,7 @@ fn order(start: Start<'_>) -> Life {
         log: plan.log_args(),
         registry: plan.registry_args(),
         store: plan.store(part),
+        tls: plan.server_tls(part),
     };
     let running = order::run(args, start.listener, start.health, start.stop);
     async move { running.await.map_err(|error| ended(&plan, part, &error)) }.boxed()
@@ -113,17 +115,21 @@ fn inventory(start: Start<'_>) -> Life {
         log: plan.log_args(),
         registry: plan.registry_args(),
         store: plan.store(part),
+        tls: plan.server_tls(part),
     };
     let running = inventory::run(args, start.listener, start.health, start.stop);
     async move { running.await.map_err(|error| ended(&plan, part, &error)) }.boxed()
 }
 
 fn gateway(start: Start<'_>) -> Life {
+    let services = start.plan.tls.as_ref();
     let args = gateway::Args {
         log: start.plan.log_args(),
         registry: start.plan.registry_args(),
         order: start.plan.endpoint(Part::Order),
         inventory: start.plan.endpoint(Part::Inventory),
+        services: services.map(TlsDir::services).unwrap_or_default(),
+        tls: start.plan.server_tls(Part::Gateway),
     };
     let running = gateway::run(args, start.listener, start.health, start.stop);
     async { running.await.map_err(|error| failed(Part::Gateway, &error)) }.boxed()

@@ -6,6 +6,7 @@
 //! | [`elsewhere`] | the flags for what other programs keep |
 //! | [`store`] | the running parts: start, readiness, ordered stop |
 //! | `launch` | how each part is started |
+//! | [`tls`] | the certificates that each part uses |
 //! | `ready`, `banner` | the ready file for scripts, the banner for people |
 
 use std::io::Write;
@@ -29,6 +30,7 @@ pub mod part;
 pub mod plan;
 mod ready;
 pub mod store;
+pub mod tls;
 
 use address::Address;
 use elsewhere::ElsewhereArgs;
@@ -36,6 +38,7 @@ pub use error::Error;
 use part::Part;
 use plan::Plan;
 use store::Store;
+use tls::TlsDir;
 
 /// Partitions of every topic unless told otherwise.
 pub(crate) const PARTITIONS: i32 = 4;
@@ -105,6 +108,11 @@ pub struct Args {
     )]
     pub partitions: i32,
 
+    /// Serve over TLS with what shop certs has made in this directory: the gateway for everybody, the
+    /// services only for those with a certificate (mutual TLS).
+    #[arg(long, env = "SHOP_TLS_DIR", value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
+
     /// A file to write, as JSON, once everything serves (and is seeded); removed at the end.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -134,6 +142,7 @@ impl Default for Args {
             listen_registry: None,
             listen_http: None,
             partitions: PARTITIONS,
+            tls_dir: None,
             ready_file: None,
             elsewhere: ElsewhereArgs::default(),
             telemetry: TelemetryArgs {
@@ -203,8 +212,10 @@ async fn serve(args: &Args, store: &mut Store) -> Result<(), Failure> {
     store.ready().await?;
     if args.seed {
         let gateway = store.plan().endpoint(Part::Gateway);
+        let tls = store.plan().tls.as_ref().map(TlsDir::client);
+        let tls = tls.unwrap_or_default();
         let seeding = async {
-            let mut client = Client::connect(&gateway, SEED_CALL_MAX).await?;
+            let mut client = Client::connect(&gateway, &tls, SEED_CALL_MAX).await?;
             seed::seed(&mut client).await
         };
         seeding

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use messaging::config::access::AccessArgs;
+use messaging::config::tls::ServerTlsArgs;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 
 use super::Args;
 use super::address::Address;
 use super::elsewhere::ElsewhereArgs;
 use super::part::Part;
+use super::tls::TlsDir;
 
 /// Where the store keeps its data unless told otherwise.
 pub(crate) const DATA_DIR: &str = "data";
@@ -31,6 +33,8 @@ pub struct Plan {
     pub partitions: i32,
     /// What other programs keep.
     pub elsewhere: ElsewhereArgs,
+    /// The certificates, if the gateway and the services speak TLS.
+    pub tls: Option<TlsDir>,
 }
 
 /// Flags that do not go together.
@@ -60,6 +64,9 @@ pub enum Error {
     /// The log of this process has no use for a flag.
     #[error("{0} is for a log that runs elsewhere: name its brokers by --log")]
     ForAnotherLog(&'static str),
+    /// The registry of this process has no use for a flag.
+    #[error("{0} is for a registry that runs elsewhere: name it by --registry")]
+    ForAnotherRegistry(&'static str),
 }
 
 impl Plan {
@@ -89,6 +96,7 @@ impl Plan {
             data_dir: args.data_dir.clone().unwrap_or_else(|| DATA_DIR.into()),
             partitions: args.partitions,
             elsewhere: args.elsewhere.clone(),
+            tls: args.tls_dir.clone().map(TlsDir),
             here,
         };
         plan.check()?;
@@ -111,6 +119,11 @@ impl Plan {
                 }
             }
         }
+        if let Some(flag) = self.elsewhere.for_another_registry()
+            && self.here.contains(&Part::Registry)
+        {
+            return Err(Error::ForAnotherRegistry(flag));
+        }
         match self.elsewhere.for_another_log() {
             Some(flag) if self.here.contains(&Part::Log) => Err(Error::ForAnotherLog(flag)),
             _ => Ok(()),
@@ -131,7 +144,12 @@ impl Plan {
     }
 
     fn url(&self, part: Part) -> String {
-        format!("http://{}", self.addresses[&part])
+        let scheme = match part {
+            Part::Log | Part::Registry => "http",
+            Part::Gateway | Part::Order | Part::Inventory if self.tls.is_none() => "http",
+            Part::Gateway | Part::Order | Part::Inventory => "https",
+        };
+        format!("{scheme}://{}", self.addresses[&part])
     }
 
     fn brokers(&self) -> Vec<String> {
@@ -160,7 +178,14 @@ impl Plan {
         RegistryArgs {
             registry: self.endpoint(Part::Registry),
             register_schemas: true,
+            access: self.elsewhere.registry_access.clone(),
         }
+    }
+
+    /// How `part` serves.
+    pub(super) fn server_tls(&self, part: Part) -> ServerTlsArgs {
+        let tls = self.tls.as_ref();
+        tls.map(|dir| dir.server(part)).unwrap_or_default()
     }
 
     /// The database of a service.

@@ -32,7 +32,15 @@ struct Ready {
 /// # Errors
 /// When a file cannot be written beside `path`.
 pub(super) fn write(path: &Path, store: &Store) -> io::Result<()> {
-    let here = |part| store.here(part).map(ToString::to_string);
+    let here = |part| {
+        let address = store.here(part)?;
+        let endpoint = store.plan().endpoint(part);
+        // What is not plain says so.
+        Some(match endpoint.starts_with("https://") {
+            true => endpoint,
+            false => address.to_string(),
+        })
+    };
     let ready = Ready {
         pid: std::process::id(),
         data_dir: std::path::absolute(&store.plan().data_dir)?,

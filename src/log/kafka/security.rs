@@ -1,13 +1,12 @@
 //! TLS and logins: who the brokers are, and who this client is.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+
+use crate::tls::Client;
 
 /// How a client logs in (SASL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -30,48 +29,14 @@ pub struct Security {
     login: Option<SaslConfig>,
 }
 
-/// The certificates to trust cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read, or holds something else.
-    #[error("{}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// A certificate that nothing can be checked against.
-    #[error("{}: {source}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: rustls::Error,
-    },
-    /// There is nothing to trust.
-    #[error("{0} holds no certificate")]
-    Empty(String),
-}
-
 impl Security {
-    /// Encrypts, and believes brokers whose certificate names their host and comes from an
-    /// authority in the PEM file `ca`; without one, from one that this system trusts.
-    ///
-    /// # Errors
-    /// One line that names the file.
-    pub fn with_tls(self, ca: Option<&Path>) -> Result<Self, Error> {
-        let roots = match ca {
-            Some(path) => roots_in(path)?,
-            None => roots_of_system()?,
-        };
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self {
-            tls: Some(Arc::new(config)),
+    /// Encrypts, and believes brokers as `tls` says.
+    #[must_use]
+    pub fn with_tls(self, tls: &Client) -> Self {
+        Self {
+            tls: Some(tls.config()),
             ..self
-        })
+        }
     }
 
     /// Logs in on every connection.
@@ -110,36 +75,6 @@ impl fmt::Debug for Security {
     }
 }
 
-fn roots_in(path: &Path) -> Result<RootCertStore, Error> {
-    let unreadable = |source| Error::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-        roots
-            .add(certificate.map_err(unreadable)?)
-            .map_err(|source| Error::Unusable {
-                path: path.to_owned(),
-                source,
-            })?;
-    }
-    if roots.is_empty() {
-        return Err(Error::Empty(path.display().to_string()));
-    }
-    Ok(roots)
-}
-
-/// Those that cannot be used are left out: systems carry old ones along.
-fn roots_of_system() -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(Error::Empty("the system's certificate store".to_owned()));
-    }
-    Ok(roots)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,19 +87,5 @@ mod tests {
             "hunter2".to_owned(),
         );
         assert!(!format!("{security:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ca.pem");
-        let with = || Security::default().with_tls(Some(&path)).unwrap_err();
-        assert!(with().to_string().contains("ca.pem"));
-
-        std::fs::write(&path, "no certificate").unwrap();
-        assert!(matches!(with(), Error::Empty(_)));
-
-        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\n!\n").unwrap();
-        assert!(matches!(with(), Error::Unreadable { .. }));
     }
 }

@@ -1,9 +1,10 @@
 //! Where a database is, and never with which password.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::store::{Error, ErrorKind};
 
@@ -39,6 +40,26 @@ impl Location {
         })
     }
 
+    /// What the way to the database leaves open, if it leads out of this machine: without
+    /// `sslmode=verify-full` (or `verify-ca`) somebody in between can pose as the database, and with
+    /// `prefer`, which is the default, read along as well.
+    pub(super) fn weakness(&self) -> Option<String> {
+        let options = self.parsed()?;
+        let mode = options.get_ssl_mode();
+        let is_checked = matches!(mode, PgSslMode::VerifyFull | PgSslMode::VerifyCa);
+        let host = options.get_host();
+        let is_here = host.starts_with('/')
+            || host == "localhost"
+            || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        (!is_checked && !is_here).then(|| {
+            format!(
+                "sslmode={mode:?} does not check who the database is: add \
+                 ?sslmode=verify-full&sslrootcert=FILE to its URL"
+            )
+            .to_lowercase()
+        })
+    }
+
     fn parsed(&self) -> Option<PgConnectOptions> {
         PgConnectOptions::from_str(&self.0).ok()
     }
@@ -69,6 +90,21 @@ impl fmt::Debug for Location {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_way_that_anybody_can_stand_in_is_told() {
+        let weakness = |url: &str| Location::new(url).weakness();
+        let told = weakness("postgres://ada@db.example/order").unwrap();
+        assert!(told.starts_with("sslmode=prefer does not check"), "{told}");
+        assert!(weakness("postgres://ada@db.example/order?sslmode=require").is_some());
+        for fine in [
+            "postgres://ada@db.example/order?sslmode=verify-full",
+            "postgres://ada@127.0.0.1:5433/order",
+            "postgres://ada@localhost/order",
+        ] {
+            assert_eq!(weakness(fine), None, "{fine}");
+        }
+    }
 
     #[test]
     fn no_form_of_it_shows_the_password() {

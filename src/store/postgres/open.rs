@@ -84,6 +84,9 @@ pub(super) async fn pools(
         Ok(looked) => looked?,
         Err(_) => return Err(silent()),
     }
+    if let Some(why) = location.weakness() {
+        tracing::warn!(%location, why, "the way to the database is not safe from others");
+    }
     let reading = options
         .clone()
         .options([("default_transaction_read_only", "on")]);

@@ -1,0 +1,27 @@
+//! Where a server listens, and how it speaks there.
+
+use std::net::TcpListener;
+
+use crate::tls;
+
+/// A bound socket, with or without TLS.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) tls: Option<tls::Server>,
+}
+
+impl Listener {
+    /// `socket`, on which everything is said over `tls` if there is any.
+    #[must_use]
+    pub fn new(socket: TcpListener, tls: Option<tls::Server>) -> Self {
+        Self { socket, tls }
+    }
+}
+
+/// Without TLS.
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self::new(socket, None)
+    }
+}
