@@ -15,8 +15,8 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use self::access::AccessArgs;
-use self::registry::RegistryAccessArgs;
 pub use self::refusal::Refusal;
+use self::registry::RegistryAccessArgs;
 use crate::log::kafka::{self, KafkaLog};
 use crate::message::Binding;
 use crate::registry::access::Access;

@@ -65,14 +65,19 @@ async fn a_database_is_believed_that_shows_the_right_certificate() {
     Authority::new().write(&folder.path("other.pem"));
     scratch::with(async |location| {
         let mut admin = scratch::connect(&location).await;
-        migrate(&location, &CounterTables::MIGRATIONS).await.unwrap();
+        migrate(&location, &CounterTables::MIGRATIONS)
+            .await
+            .unwrap();
         let verified = |ca: &str| {
             let ca = folder.path(ca);
             let location = location.with("sslmode", "verify-full");
             location.with("sslrootcert", ca.to_str().unwrap())
         };
         let refused = open(&verified("ca.pem")).await.unwrap_err();
-        assert!(refused.to_lowercase().contains("tls"), "no TLS there: {refused}");
+        assert!(
+            refused.to_lowercase().contains("tls"),
+            "no TLS there: {refused}"
+        );
 
         show(&mut admin, &folder, "server").await;
         // The server reads its certificates a moment after it was told to.

@@ -101,7 +101,11 @@ pub fn make(dir: &Path, hosts: &[String], existing: Existing, now: Timestamp) ->
         Existing::Renew => kept(dir, now)?,
         Existing::Refuse | Existing::Replace => new_authority(dir, now)?,
     };
-    let names: Vec<_> = HOSTS.into_iter().map(str::to_owned).chain(hosts.to_vec()).collect();
+    let names: Vec<_> = HOSTS
+        .into_iter()
+        .map(str::to_owned)
+        .chain(hosts.to_vec())
+        .collect();
     let server = ExtendedKeyUsagePurpose::ServerAuth;
     let client = ExtendedKeyUsagePurpose::ClientAuth;
     for (name, names, purpose) in [
@@ -138,7 +142,11 @@ fn refuse_existing(dir: &Path) -> Result<(), Error> {
         None => Ok(()),
         Some(file) => Err(Error::Exists {
             dir: dir.to_owned(),
-            file: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            file: file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
         }),
     }
 }
@@ -202,7 +210,8 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
         // Only its owner may read it from the beginning.
         let mut file = NamedTempFile::new_in(dir)?;
         file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(mode))?;
         file.persist(path)?;
         Ok(())
     };
@@ -236,7 +245,10 @@ mod tests {
         let make = |existing| make(&dir, &["shop.test".to_owned()], existing, SystemClock.now());
         make(Existing::Refuse).unwrap();
         for name in [CA, SERVER, GATEWAY, CLIENT] {
-            let mode = std::fs::metadata(key(&dir, name)).unwrap().permissions().mode();
+            let mode = std::fs::metadata(key(&dir, name))
+                .unwrap()
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
         let refused = make(Existing::Refuse).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order_service_client::OrderServiceClient;
-use messaging::tls::advice;
+use messaging::tls::{advice, advice_on_connecting};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
@@ -118,11 +118,20 @@ pub async fn channel(part: &str, url: &str, tls: &TlsArgs) -> Result<Channel, Fa
     let secured = tls.files().client_for(url);
     let secured = secured.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let connected = match secured {
-        Some(client) => endpoint.connect_with_connector(client.connector()).await,
-        None => endpoint.connect().await,
+        Some(client) => {
+            let probe = client.probe(endpoint.uri().clone());
+            match tokio::time::timeout(CONNECT_MAX, probe).await {
+                Ok(Err(error)) => Err(advice_on_connecting(&*error, FLAGS)),
+                Ok(Ok(())) | Err(_) => {
+                    let connected = endpoint.connect_with_connector(client.connector()).await;
+                    connected.map_err(|error| advice_on_connecting(&error, FLAGS))
+                }
+            }
+        }
+        None => endpoint.connect().await.map_err(|_| None),
     };
-    connected.map_err(|error| {
-        let message = match advice(&error, FLAGS) {
+    connected.map_err(|advice| {
+        let message = match advice {
             Some(why) => format!("the {part} at {url}: {why}"),
             None => {
                 format!("no {part} answers at {url}; start one with shop up, or give --{part} URL")

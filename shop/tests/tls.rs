@@ -65,16 +65,28 @@ fn the_store_speaks_tls_and_the_services_know_who_calls() {
     certs(other.path(), &[]);
     let refused = shop(other.path(), &[CA], &stock);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(told(&refused).contains("by --ca FILE"), "{}", told(&refused));
+    assert!(
+        told(&refused).contains("by --ca FILE"),
+        "{}",
+        told(&refused)
+    );
     let refused = shop(other.path(), &PERSON[1..], &shards);
     assert!(!refused.status.success());
     let plain = gateway.replace("https://", "http://");
     let refused = shop(dir, &[], &["stock", "--gateway", &plain]);
     assert_eq!(refused.status.code(), Some(3));
-    assert!(told(&refused).contains("write https://"), "{}", told(&refused));
+    assert!(
+        told(&refused).contains("write https://"),
+        "{}",
+        told(&refused)
+    );
     let refused = shop(dir, &[CA], &["stock", "--gateway", &plain]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(told(&refused).contains("--ca is for https://"), "{}", told(&refused));
+    assert!(
+        told(&refused).contains("--ca is for https://"),
+        "{}",
+        told(&refused)
+    );
     assert_eq!(store.stop(), 0);
 }
 
@@ -100,5 +112,9 @@ fn a_directory_without_certificates_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let refused = shop(folder.path(), &[("--tls-dir", "")], &["up", "--fresh"]);
     assert_eq!(refused.status.code(), Some(5));
-    assert!(told(&refused).contains("shop certs --out DIR"), "{}", told(&refused));
+    assert!(
+        told(&refused).contains("shop certs --out DIR"),
+        "{}",
+        told(&refused)
+    );
 }

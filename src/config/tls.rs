@@ -83,7 +83,10 @@ mod tests {
             program.tls.server().unwrap_err().to_string()
         };
         let line = told(&["--tls-cert", empty, "--tls-key", empty]);
-        assert_eq!(line, format!("--tls-cert {empty} holds no certificate (PEM)"));
+        assert_eq!(
+            line,
+            format!("--tls-cert {empty} holds no certificate (PEM)")
+        );
         let line = told(&["--tls-cert", "gone.pem", "--tls-key", empty]);
         assert!(line.starts_with("--tls-cert gone.pem: "), "{line}");
     }

@@ -33,7 +33,9 @@ impl Subjects {
         let parsed = Url::parse(url).map_err(|error| invalid(error.to_string()))?;
         let scheme = access.scheme();
         if parsed.scheme() != scheme || parsed.cannot_be_a_base() {
-            return Err(invalid(format!("give the registry as {scheme}://host:port")));
+            return Err(invalid(format!(
+                "give the registry as {scheme}://host:port"
+            )));
         }
         let client = access.client().build();
         Ok(Self {

@@ -3,16 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::ServiceExt;
 
 use super::reload::Reloading;
 use super::{Error, File, Identity, expiry, files};
+
+/// What a client of HTTP/2 says first: its preface and empty SETTINGS (RFC 9113, section 3.4).
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Opens TCP and TLS; for tonic's `connect_with_connector`.
 pub type Connector = HttpsConnector<HttpConnector>;
@@ -136,6 +143,22 @@ impl Client {
             .https_only()
             .enable_http2()
             .wrap_connector(tcp)
+    }
+
+    /// Whether the HTTP/2 server at `uri` lets this client in, on a connection of its own. In TLS 1.3
+    /// only its first words tell: a client is done with the handshake before its certificate is looked
+    /// at, and a channel may tell no more than that its connection has gone. The caller limits how
+    /// long it may take.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn probe(&self, uri: Uri) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = self.connector().oneshot(uri).await?;
+        let mut stream = TokioIo::new(stream);
+        stream.write_all(GREETING).await?;
+        stream.flush().await?;
+        stream.read_u8().await?;
+        Ok(())
     }
 
     /// For protocols other than HTTP.

@@ -23,7 +23,7 @@ mod files;
 mod reload;
 mod server;
 
-pub use advice::advice;
+pub use advice::{advice, advice_on_connecting};
 pub use client::{Client, ClientFiles, Connector, Flags, http};
 pub use server::{Secured, Server};
 

@@ -7,9 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use messaging::clock::{Clock, SystemClock};
 use messaging::tls::{Client, ClientFiles, File, Flags, Identity, Server};
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contracts::proto::order_query_service_client::OrderQueryServiceClient;
 use messaging::limits::TLS_RELOAD_EVERY;
 use messaging::server::Limits;
-use messaging::tls::{Client, advice};
+use messaging::tls::{Client, advice, advice_on_connecting};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use tonic::transport::{Channel, Endpoint};
@@ -57,12 +57,23 @@ async fn who_does_not_show_what_is_demanded_is_refused_and_told_why() {
     other.sign(&dir, "stranger", "client.test", For::Clients);
     let server = Server::secured(Limits::default(), folder.server("server", true));
 
-    ask(server.addr, &folder.client(Some("client"))).await.unwrap();
+    ask(server.addr, &folder.client(Some("client")))
+        .await
+        .unwrap();
     for (own, told) in [
-        (None, "it lets in only clients with a certificate: give one by --cert FILE --key FILE"),
+        (
+            None,
+            "it lets in only clients with a certificate: give one by --cert FILE --key FILE",
+        ),
         (Some("late"), "the certificate in --cert has expired"),
-        (Some("wrong"), "it does not accept the certificate in --cert"),
-        (Some("stranger"), "it does not accept the certificate in --cert"),
+        (
+            Some("wrong"),
+            "it does not accept the certificate in --cert",
+        ),
+        (
+            Some("stranger"),
+            "it does not accept the certificate in --cert",
+        ),
     ] {
         let refused = ask(server.addr, &folder.client(own)).await.unwrap_err();
         assert!(refused.starts_with(told), "{own:?}: {refused}");
@@ -81,7 +92,10 @@ async fn a_server_that_is_not_who_it_should_be_is_not_asked() {
         ("late", "its certificate has expired"),
         ("elsewhere", "certificate not valid for name \"127.0.0.1\""),
         ("wrong", "its certificate cannot be used"),
-        ("stranger", "its certificate comes from an authority that is not trusted here"),
+        (
+            "stranger",
+            "its certificate comes from an authority that is not trusted here",
+        ),
     ] {
         let server = Server::secured(Limits::default(), folder.server(name, false));
         let refused = ask(server.addr, &folder.client(None)).await.unwrap_err();
@@ -95,12 +109,21 @@ async fn a_server_that_is_not_who_it_should_be_is_not_asked() {
 async fn plain_and_tls_do_not_meet() {
     let folder = Folder::new();
     let secured = Server::secured(Limits::default(), folder.server("server", false));
-    soon(secured.client().get_order(get("any"))).await.unwrap_err();
+    let refused = soon(secured.client().get_order(get("any")))
+        .await
+        .unwrap_err();
+    let told = advice(&refused, FLAGS).unwrap_or_else(|| format!("{refused:?}"));
+    assert!(told.contains("write https://"), "{told}");
     ask(secured.addr, &folder.client(None)).await.unwrap();
 
     let plain = Server::start(Limits::default());
-    let refused = ask(plain.addr, &folder.client(None)).await.unwrap_err();
-    assert!(refused.contains("write http://"), "{refused}");
+    let endpoint = Endpoint::from_shared(format!("https://{}", plain.addr)).unwrap();
+    let tls = folder.client(None).connector();
+    let refused = soon(endpoint.connect_with_connector(tls))
+        .await
+        .unwrap_err();
+    let told = advice_on_connecting(&refused, FLAGS).unwrap_or_else(|| format!("{refused:?}"));
+    assert!(told.contains("write http://"), "{told}");
     soon(plain.client().get_order(get("any"))).await.unwrap();
 }
 
@@ -151,7 +174,10 @@ async fn new_certificates_are_used_without_a_restart_and_broken_ones_are_not() {
     let server = Server::secured(Limits::default(), folder.server("server", true));
     let client = folder.client(Some("client"));
     let mut old = OrderQueryServiceClient::new(channel(server.addr, &client));
-    let mut watch = soon(old.watch_order(watch_request())).await.unwrap().into_inner();
+    let mut watch = soon(old.watch_order(watch_request()))
+        .await
+        .unwrap()
+        .into_inner();
 
     // Everything anew, from another authority, as the clients learn it.
     let before = std::fs::read(folder.path("ca.pem")).unwrap();
@@ -168,7 +194,12 @@ async fn new_certificates_are_used_without_a_restart_and_broken_ones_are_not() {
     let fresh = folder.client(Some("client"));
     ask(server.addr, &fresh).await.unwrap();
     std::fs::write(folder.path("before.pem"), before).unwrap();
-    let refused = ask(server.addr, &folder.client_believing("before.pem", Some("client"))).await.unwrap_err();
+    let refused = ask(
+        server.addr,
+        &folder.client_believing("before.pem", Some("client")),
+    )
+    .await
+    .unwrap_err();
     assert!(refused.contains("not trusted here"), "{refused}");
 
     // Who was connected still is.

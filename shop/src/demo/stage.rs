@@ -228,6 +228,7 @@ async fn start(
         data_dir: PathBuf::from(folder.path()),
         partitions: PARTITIONS,
         elsewhere: ElsewhereArgs::default(),
+        tls: None,
     })
     .await?;
     for &part in parts {

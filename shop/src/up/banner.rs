@@ -82,7 +82,9 @@ fn commands(store: &Store) -> [String; 3] {
         }
     };
     let tls = store.plan().tls.as_ref().and_then(|dir| dir.client().ca);
-    let tls = tls.map(|ca| format!(" --ca {}", ca.display())).unwrap_or_default();
+    let tls = tls
+        .map(|ca| format!(" --ca {}", ca.display()))
+        .unwrap_or_default();
     let gateway = option("--gateway", Part::Gateway);
     let log = option("--log", Part::Log);
     let registry = option("--registry", Part::Registry);

@@ -56,7 +56,11 @@ impl Store {
     /// # Errors
     /// When an address or a part's data cannot be used; nothing runs then.
     pub async fn start(plan: Plan) -> Result<Self, Error> {
-        for (dir, &part) in plan.tls.iter().flat_map(|dir| plan.here.iter().map(move |part| (dir, part))) {
+        for (dir, &part) in plan
+            .tls
+            .iter()
+            .flat_map(|dir| plan.here.iter().map(move |part| (dir, part)))
+        {
             dir.check(part)?;
         }
         let metrics = telemetry::metrics();
