@@ -154,6 +154,8 @@ fn exit_of(status: &Status) -> Exit {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
             Exit::Unreachable
         }
+        // It has not come as far as the store.
+        _ if advice(status, FLAGS).is_some() => Exit::Unreachable,
         _ => Exit::Refused,
     }
 }
@@ -172,10 +174,18 @@ pub fn describe(status: &Status) -> String {
     if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
         let _ = write!(text, "\n  try again in {} s", delay.as_secs_f64());
     }
-    if let Some(why) = advice(status, FLAGS) {
+    let is_cut_off = status.message().contains("operation was canceled");
+    if let Some(why) = advice(status, FLAGS).or_else(|| is_cut_off.then(cut_off)) {
         let _ = write!(text, "\n  {why}");
     }
     text
+}
+
+/// What a call says whose connection had gone before it, as one without TLS to a server with TLS
+/// does unless the call is quicker than the server's refusal.
+fn cut_off() -> String {
+    "its connection was closed before the call went out: if the server speaks TLS, write https://"
+        .to_owned()
 }
 
 /// The code's name in the gRPC specification.
