@@ -50,8 +50,14 @@ async fn until(is_so: impl AsyncFn() -> bool) {
 
 /// Whether a store can be opened at `location`.
 async fn open(location: &Location) -> Result<(), String> {
-    let tables = CounterTables::default();
-    let opened = PostgresStore::open(location, "tls", &CounterTables::MIGRATIONS, tables).await;
+    let tables = CounterTables;
+    let opened = PostgresStore::open(
+        location,
+        "tls",
+        &CounterTables::postgres_migrations(),
+        tables,
+    )
+    .await;
     let store = opened.map_err(|error| error.to_string())?;
     store.close().await;
     Ok(())
@@ -65,7 +71,7 @@ async fn a_database_is_believed_that_shows_the_right_certificate() {
     Authority::new().write(&folder.path("other.pem"));
     scratch::with(async |location| {
         let mut admin = scratch::connect(&location).await;
-        migrate(&location, &CounterTables::MIGRATIONS)
+        migrate(&location, &CounterTables::postgres_migrations())
             .await
             .unwrap();
         let verified = |ca: &str| {

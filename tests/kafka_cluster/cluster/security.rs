@@ -1,11 +1,11 @@
 //! TLS and logins against the listeners of `tests/kafka up --secure`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use messaging::log::kafka::KafkaLog;
 use messaging::log::kafka::security::{Mechanism, Security};
 use messaging::log::{Error, ErrorKind, Log, ReadLimit};
+use messaging::tls::{Client, ClientFiles, Flags};
 use tokio::time::timeout;
 
 use super::{config, topic, variable};
@@ -25,9 +25,23 @@ const MECHANISMS: [Mechanism; 3] = [
     Mechanism::ScramSha512,
 ];
 
+/// Believes the authorities in `ca`, or those of the system.
+fn believing(ca: Option<String>) -> Security {
+    let files = ClientFiles {
+        flags: Flags {
+            ca: "--log-ca",
+            cert: "",
+            key: "",
+        },
+        ca: ca.map(Into::into),
+        cert: None,
+        key: None,
+    };
+    Security::default().with_tls(&Client::new(&files).unwrap())
+}
+
 fn tls() -> Security {
-    let ca = variable("MESSAGING_TEST_KAFKA_CA");
-    Security::default().with_tls(Some(Path::new(&ca))).unwrap()
+    believing(Some(variable("MESSAGING_TEST_KAFKA_CA")))
 }
 
 fn login(security: Security, mechanism: Mechanism, user: &str, password: &str) -> Security {
@@ -91,7 +105,7 @@ async fn a_wrong_password_or_user_is_told_at_once() {
 #[ignore = "needs secured listeners: export $(tests/kafka up --secure)"]
 async fn a_certificate_of_somebody_else_is_told_at_once() {
     // From an authority that nobody here knows.
-    let stranger = Security::default().with_tls(None).unwrap();
+    let stranger = believing(None);
     let line = refused(SSL, stranger).await;
     assert!(line.contains("certificate is not trusted"), "{line}");
 
