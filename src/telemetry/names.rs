@@ -191,7 +191,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         "store_errors_total",
         &["kind"],
-        "Calls on a database that failed, by what a turn makes of it: retry, unknown, fenced, cursor_moved, rejected, fatal.",
+        "Calls on a database that failed: retry, unknown (the answer to a COMMIT was lost), rejected (by a constraint), fatal.",
     ),
     Metric::counter("store_turns_total", &[], "Turns begun in a database."),
     Metric::counter(

@@ -73,7 +73,7 @@ pub trait Waiting: Send + Sync + 'static {
 
 /// The SQL of [`Waiting`]; `$1` is the limit.
 const BACKORDERS: &str = "SELECT
-        (SELECT count(*) FROM (SELECT 1 FROM orders WHERE status = 'BACKORDERED' LIMIT $1) AS some),
+        (SELECT count(*) FROM (SELECT 1 FROM orders WHERE status = 'BACKORDERED' LIMIT $1) AS waiting),
         (SELECT placed_at FROM orders WHERE status = 'BACKORDERED' ORDER BY sequence LIMIT 1)";
 
 /// A row of [`BACKORDERS`].
