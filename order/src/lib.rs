@@ -13,6 +13,7 @@ pub mod cli;
 pub mod context;
 pub mod domain;
 mod limits;
+mod measure;
 pub mod service;
 pub mod store;
 mod wiring;
@@ -23,12 +24,14 @@ use std::sync::Arc;
 use contracts::proto::order_audit_service_server::{self, OrderAuditServiceServer};
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
 use contracts::source;
+pub use measure::METRICS;
 use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
 use messaging::server;
 use messaging::store::{Operations, Store};
+use messaging::telemetry;
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
 
@@ -112,10 +115,14 @@ async fn serve<S: Store<OrderContext> + Operations>(
         store,
         queries,
         export,
+        waiting,
     } = parts;
     let feed = Feed::new();
     let service = OrderQueries::new(queries, feed.clone(), Arc::clone(&ports.clock));
     let desk = Desk::new(source::ORDER, store.clone(), &ports, feed.clone());
+    telemetry::describe(METRICS);
+    let measuring = desk.clone().measure();
+    let counting = measure::measure(waiting, Arc::clone(&ports.clock));
     let services = [
         SERVICE_NAME,
         operations::SERVICE_NAME,
@@ -145,13 +152,20 @@ async fn serve<S: Store<OrderContext> + Operations>(
         shutdown.clone(),
     );
     let serving = server::serve_grpc(listener, routes, shutdown);
+    let measured = async {
+        tokio::select! {
+            ended = serving => ended,
+            never = measuring => match never {},
+            never = counting => match never {},
+        }
+    };
     // The first to fail takes the other with it.
     tokio::try_join!(
         async {
             let ended = consuming.await;
             ended.map_err(|error| Error::ended(error, &args.registry))
         },
-        async { serving.await.map_err(Error::Server) },
+        async { measured.await.map_err(Error::Server) },
     )?;
     Ok(())
 }

@@ -28,7 +28,7 @@ use order::domain::{Message, Status};
 use order::store::memory::{self, MemoryQueries, MemoryTables};
 use order::store::postgres::{self, PostgresQueries};
 use order::store::sqlite::{self, SqliteQueries};
-use order::store::{Export, Filter, Listed, Queries};
+use order::store::{Export, Filter, Listed, Queries, Waiting};
 use proptest::prelude::*;
 
 const SHARD: ShardId = ShardId(0);
@@ -111,7 +111,7 @@ fn incoming(offset: i64, message: Message) -> Incoming<Message> {
 /// A story in batches, told to a database and to the store in memory.
 async fn both_agree(
     database: &impl Store<OrderContext>,
-    queries: &impl Queries,
+    queries: &(impl Queries + Waiting),
     tombstones: impl AsyncFn() -> Vec<(String, String)>,
     batches: Vec<Vec<Message>>,
 ) {
@@ -133,6 +133,10 @@ async fn both_agree(
         assert_eq!(turn(&memory, &batch).await, events);
         let rows = shown(queries).await;
         assert_eq!(shown(&in_memory).await, rows);
+        for limit in [1, 100] {
+            let waiting = in_memory.backorders(limit).await.unwrap();
+            assert_eq!(queries.backorders(limit).await.unwrap(), waiting);
+        }
         let newest_first = memory::orders(&reader).unwrap().into_iter().rev();
         assert_eq!(newest_first.collect::<Vec<_>>(), rows[0]);
         let kept = memory::tombstones(&reader).unwrap().into_iter();

@@ -23,6 +23,7 @@ use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX};
 use crate::retry::Backoff;
 use crate::runtime::intake::{Intake, Trust};
 use crate::runtime::item::Item;
+use crate::runtime::meter::{Meter, Step as Part};
 use crate::runtime::publisher::{Progress, Publisher};
 use crate::runtime::service::Service;
 use crate::runtime::takeover::Position;
@@ -82,6 +83,7 @@ pub(crate) struct Shard<C: Context, S> {
     /// Whether turns leave the follow-up out, while a refused batch is decided one by one.
     alone: bool,
     pruned_at: Timestamp,
+    meter: Meter,
     /// Operators' actions.
     desk: Desk,
     backoff: Backoff,
@@ -189,6 +191,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             follow_up: true,
             alone: false,
             pruned_at: service.ports.clock.now(),
+            meter: Meter::of(&*service.context, shard, &service.ports.clock),
             desk: Desk::new(service.feed.asked()),
             backoff: BACKOFF.start(),
             health_part,
@@ -203,7 +206,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Step::PublisherEnded(error) => return Halt::PublisherBroken(error),
                 Step::Batch(Err(error)) => return Halt::Broken(error),
                 Step::Batch(Ok(mut items)) => {
+                    let waiting = self.meter.steps.begin();
                     self.pace.await_slot().await;
+                    self.meter.steps.end(Part::Wait, waiting);
                     self.intake.ahead.fill_up(&mut items);
                     let records = items.len();
                     let done = self.process(items, stop).await;
