@@ -22,6 +22,15 @@ impl Timestamp {
         )
     }
 
+    /// This instant moved forward by `span`, saturating.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// Time passed since `earlier`; zero if `earlier` lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -20,12 +20,13 @@ mod wiring;
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::proto::order_audit_service_server::{self, OrderAuditServiceServer};
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
 use contracts::source;
 pub use measure::METRICS;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{self, LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
@@ -36,6 +37,7 @@ use operations::Desk;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::OrderContext;
+use crate::domain::Defaults;
 use crate::service::OrderQueries;
 use crate::service::export::OrderExport;
 
@@ -61,6 +63,16 @@ pub struct Args {
         default_value = "sqlite:data/order.db"
     )]
     pub store: StoreLocation,
+
+    /// An order without a deadline of its own is rejected if it is not reserved so long after it was
+    /// accepted: a number with s, m, h or d [default: it waits for ever].
+    #[arg(
+        long,
+        env = "SHOP_RESERVE_WITHIN",
+        value_name = "DURATION",
+        value_parser = config::duration
+    )]
+    pub reserve_within: Option<Duration>,
 }
 
 /// Runs the order service until `shutdown`: consumes its topics, publishes its events, and serves
@@ -143,7 +155,9 @@ async fn serve<S: Store<OrderContext> + Operations>(
         binding: args.registry.binding(),
     };
     let consuming = runtime::run(
-        Arc::new(OrderContext),
+        Arc::new(OrderContext::with(Defaults {
+            reserve_within: args.reserve_within,
+        })),
         store,
         ports,
         options,

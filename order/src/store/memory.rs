@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use messaging::clock::Timestamp;
-use messaging::context::Context;
 use messaging::store::memory::{Reader, Tx};
 use messaging::store::{Error, Tables};
 
@@ -41,10 +40,7 @@ pub struct MemoryTables;
 
 impl Tables<OrderContext, Tx> for MemoryTables {
     async fn load(&self, tx: &mut Tx, messages: &[&Message]) -> Result<State, Error> {
-        let ids: BTreeSet<&str> = messages
-            .iter()
-            .map(|message| OrderContext.key(message))
-            .collect();
+        let ids: BTreeSet<&str> = messages.iter().map(|message| message.key()).collect();
         tx.select(|rows| {
             let mut state = State::default();
             for id in ids {

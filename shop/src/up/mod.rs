@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use messaging::config::TelemetryArgs;
+use messaging::config::{self, TelemetryArgs};
 use messaging::telemetry::{self, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -105,6 +105,16 @@ pub struct Args {
     )]
     pub partitions: i32,
 
+    /// An order without a deadline of its own is rejected if it is not reserved so long after it was
+    /// accepted: a number with s, m, h or d [default: it waits for ever].
+    #[arg(
+        long,
+        env = "SHOP_RESERVE_WITHIN",
+        value_name = "DURATION",
+        value_parser = config::duration
+    )]
+    pub reserve_within: Option<Duration>,
+
     /// A file to write, as JSON, once everything serves (and is seeded); removed at the end.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -134,6 +144,7 @@ impl Default for Args {
             listen_registry: None,
             listen_http: None,
             partitions: PARTITIONS,
+            reserve_within: None,
             ready_file: None,
             elsewhere: ElsewhereArgs::default(),
             telemetry: TelemetryArgs {

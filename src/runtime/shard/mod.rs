@@ -7,7 +7,7 @@
 //! | `recover` | what follows a turn that did not commit |
 //! | `desk` | when to look for operators' actions, and the gauges of what is parked |
 //! | `errand` | one operator's action: replay, dry run, discard |
-//! | `alarm` | a sleep that goes on meanwhile |
+//! | `alarm` | a sleep that goes on meanwhile, and one until a time of the day |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,6 +80,8 @@ pub(crate) struct Shard<C: Context, S> {
     pace: Pace,
     /// Whether the context's follow-up may have work.
     follow_up: bool,
+    /// When it has work again, by the wall clock.
+    due: Option<Timestamp>,
     /// Whether turns leave the follow-up out, while a refused batch is decided one by one.
     alone: bool,
     pruned_at: Timestamp,
@@ -189,6 +191,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             intake,
             pace,
             follow_up: true,
+            due: None,
             alone: false,
             pruned_at: service.ports.clock.now(),
             meter: Meter::of(&*service.context, shard, &service.ports.clock),
@@ -256,6 +259,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             () = self.desk.due(clock), if !paused => Step::Attend,
             batch = batch, if !paused => Step::Batch(batch),
             () = std::future::ready(()), if self.follow_up && !paused => Step::Empty,
+            () = alarm::strikes(clock, self.due), if !paused => Step::Empty,
             () = acknowledged => Step::Empty,
         }
     }

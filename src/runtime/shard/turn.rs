@@ -92,12 +92,15 @@ pub(super) struct Prepared<C: Context> {
     tally: Tally,
     /// Whether the context's follow-up has more to do.
     more: bool,
+    /// When it has work again; the outer is `None` if it did not run.
+    alarm: Option<Option<Timestamp>>,
 }
 
 impl<C: Context, S: Store<C>> Shard<C, S> {
     /// Steps 3 to 9, with the acknowledgements that ride along.
     pub(super) async fn turn(&mut self, work: &Work<'_, C::Message>) -> Result<(), TurnError> {
         let now = self.service.ports.clock.now();
+        self.follow_up |= self.due.is_some_and(|due| due <= now);
         let acknowledged = self.progress.take();
         let committed = self.commit(work, acknowledged.clone(), now).await;
         match committed {
@@ -136,6 +139,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             mut effects,
             tally,
             more,
+            alarm,
         } = self.prepare(&mut turn, work, now).await?;
         effects.published.extend(acknowledged);
         effects.prune_inbox_before = self.prune_before(now);
@@ -170,6 +174,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         self.meter.written(&rows);
         let elsewhere = service.handover.offer(rows);
         self.follow_up = more;
+        self.due = alarm.unwrap_or(self.due);
         self.pruned_at = if pruned { now } else { self.pruned_at };
         self.desk.parked_changed |= parked_changes;
         for step in steps {
@@ -216,16 +221,19 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             Some(turn.load(&concerned).await?)
         };
         let began = steps.end(Step::Load, began);
+        if let Some(state) = state.as_mut() {
+            scene.context.tell_time(state, now);
+        }
         let mut decided = decide_work(&scene, work, &mut seen, state.as_mut())?;
         let began = steps.end(Step::Decide, began);
-        let mut more = self.follow_up;
+        let (mut more, mut alarm) = (self.follow_up, None);
         match state.as_mut() {
             Some(_) if self.alone => more = true,
             Some(state) => {
                 turn.load_follow_up(state).await?;
                 let follow_up = scene.context.follow_up(state);
                 decided.outgoing.extend(follow_up.outgoing);
-                more = follow_up.more;
+                (more, alarm) = (follow_up.more, Some(follow_up.alarm));
             }
             None => {}
         }
@@ -238,6 +246,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             effects,
             tally: decided.tally,
             more,
+            alarm,
         })
     }
 
