@@ -4,6 +4,7 @@
 //! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
 
 pub mod access;
+mod duration;
 pub mod password;
 mod refusal;
 pub mod registry;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use self::access::AccessArgs;
+pub use self::duration::duration;
 pub use self::refusal::Refusal;
 use self::registry::RegistryAccessArgs;
 use crate::log::kafka::{self, KafkaLog};

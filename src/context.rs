@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::clock::Timestamp;
 use crate::codec::{self, Schema};
 use crate::envelope::Envelope;
 use crate::message::{Encoded, Registration, Writer};
@@ -127,12 +128,16 @@ pub struct FollowUp<E> {
     /// Whether bounded work is left, so that another turn must follow at once. What is left is in
     /// the state (a durable mark), so a crash loses nothing.
     pub more: bool,
+    /// When work becomes due although no message comes, by the wall clock: a turn follows then. It
+    /// holds until the shard's next follow-up gives another one; a new owner's first turn asks for
+    /// its own. What becomes due is in the state too, so a crash loses nothing.
+    pub alarm: Option<Timestamp>,
 }
 
 /// A bounded context.
 ///
-/// Everything here is pure and synchronous: no IO, no clock, no randomness. The runtime calls
-/// `recognise` and `decide` message by message in order, over a state that it loaded for the whole
+/// Everything here is pure and synchronous: no IO, no clock, no randomness. The runtime tells the
+/// state the time once per turn, and calls `recognise` and `decide` message by message in order, over a state that it loaded for the whole
 /// batch, and commits the state with the outcome in one transaction.
 pub trait Context: Send + Sync + 'static {
     /// The messages it handles, decoded.
@@ -199,6 +204,13 @@ pub trait Context: Send + Sync + 'static {
         false
     }
 
+    /// The time of the turn, by the owner's wall clock, which may jump in either direction; told after
+    /// the state is loaded and before anything is decided. The events of the turn carry it. The
+    /// default does not care.
+    fn tell_time(&self, state: &mut Self::State, now: Timestamp) {
+        let _ = (state, now);
+    }
+
     /// Bounded work that follows from earlier changes; runs after the batch's messages, in the
     /// same transaction. The default has none.
     fn follow_up(&self, state: &mut Self::State) -> FollowUp<Self::Event> {
@@ -206,6 +218,7 @@ pub trait Context: Send + Sync + 'static {
         FollowUp {
             outgoing: Vec::new(),
             more: false,
+            alarm: None,
         }
     }
 

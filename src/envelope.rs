@@ -76,6 +76,12 @@ pub struct Envelope {
     pub tracestate: Option<String>,
 }
 
+/// The message type that a record's headers tell.
+pub(crate) fn type_of(headers: &[(HeaderName, Bytes)]) -> Option<&[u8]> {
+    let named = headers.iter().find(|(name, _)| name == TYPE)?;
+    Some(&named.1)
+}
+
 impl Envelope {
     /// Metadata of a command: the first message of its flow.
     #[must_use]

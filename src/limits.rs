@@ -117,6 +117,10 @@ pub const BACKOFF: Policy = Policy {
     max: Duration::from_secs(1),
 };
 
+/// How often a shard that waits for a time of the day looks at the clock, so that one which jumps
+/// ahead is noticed as soon; a look costs nothing but waking up.
+pub const ALARM_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// How long acknowledged outbox rows wait for a turn to ride in before they are deleted alone.
 pub const DELETE_ALONE_AFTER: Duration = Duration::from_millis(200);
 /// How often a publisher looks into the outbox unasked, for rows of other instances.

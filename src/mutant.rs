@@ -48,11 +48,15 @@ pub enum Mutant {
     ReplayedStayParked,
     /// The trail does not keep what was discarded.
     DiscardKeepsNothing,
+    /// A waiter whose deadline has passed keeps its places in the queues.
+    TimeoutKeepsPlace,
+    /// Nothing wakes a shard when a deadline passes.
+    NoAlarm,
 }
 
 impl Mutant {
     /// Every variant.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NoDeduplication,
         Self::NothingLasts,
         Self::NoVersionCheck,
@@ -72,6 +76,8 @@ impl Mutant {
         Self::BypassParked,
         Self::ReplayedStayParked,
         Self::DiscardKeepsNothing,
+        Self::TimeoutKeepsPlace,
+        Self::NoAlarm,
     ];
 }
 

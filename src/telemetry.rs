@@ -5,9 +5,15 @@ use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+mod names;
+
+pub use names::{Kind, METRICS, Metric, describe};
 
 /// What is logged when `RUST_LOG` says nothing.
 const DEFAULT_FILTER: &str = "info,rskafka=off,sqlx=warn";
@@ -18,6 +24,14 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const BUCKETS: [f64; 14] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+
+/// As [`BUCKETS`], of what is often far below a millisecond: the steps of a turn.
+const FINE_BUCKETS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 10.0,
+];
+/// Upper bounds of buckets of numbers of messages, up to the largest turn.
+const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 
 /// The shape of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -56,21 +70,28 @@ pub struct Metrics {
 pub fn metrics() -> Metrics {
     static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
     let handle = INSTALLED.get_or_init(|| {
-        let builder = PrometheusBuilder::new();
-        let recorder = match PrometheusBuilder::new().set_buckets(&BUCKETS) {
-            Ok(with_buckets) => with_buckets.build_recorder(),
-            Err(_) => builder.build_recorder(),
-        };
+        // Only an empty list of buckets is refused.
+        let recorder = recorder().unwrap_or_else(|_| PrometheusBuilder::new().build_recorder());
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("another metrics recorder is installed; /metrics stays empty");
         }
+        describe(METRICS);
         metrics::gauge!("build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         handle
     });
     Metrics {
         handle: handle.clone(),
     }
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let full = |name: &str| Matcher::Full(name.to_owned());
+    let builder = PrometheusBuilder::new()
+        .set_buckets(&BUCKETS)?
+        .set_buckets_for_metric(full("turn_step_seconds"), &FINE_BUCKETS)?
+        .set_buckets_for_metric(full("turn_messages"), &SIZE_BUCKETS)?;
+    Ok(builder.build_recorder())
 }
 
 impl Metrics {

@@ -202,6 +202,7 @@ async fn a_command_that_no_decision_accepts_is_parked_with_what_follows_it(place
             unit_price_minor: 1,
         }],
         on_shortage: Default::default(),
+        reserve_by: None,
     };
     let registry = ConfluentRegistry::new(&store.url(Part::Registry)).unwrap();
     let types = [Registration::of::<PlaceOrder>()];

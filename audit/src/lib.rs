@@ -22,6 +22,8 @@ pub mod scope;
 pub mod snapshot;
 
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -174,7 +174,7 @@ impl Record {
         registry: &dyn SchemaRegistry,
     ) -> Result<Self, registry::Error> {
         let body = match open(place, partitions, consumed) {
-            Err(unreadable) => unreadable,
+            Err((key, detail)) => unreadable(key, detail),
             Ok((key, envelope, id)) => match registry.schema(id).await {
                 Ok(schema) => decode(place.topic, key, envelope, consumed, &schema),
                 Err(error) if error.kind == registry::ErrorKind::Retry => return Err(error),
@@ -211,30 +211,31 @@ fn unreadable(key: Option<String>, detail: String) -> Body {
     Body::Unreadable { key, detail }
 }
 
-/// Reads as far as the schema is not needed: key, metadata, schema id.
+/// Reads as far as the schema is not needed: key, metadata, schema id. What cannot be read is told as
+/// [`unreadable`] takes it.
 fn open(
     place: Place,
     partitions: i32,
     record: &log::Record,
-) -> Result<(String, Envelope, SchemaId), Body> {
+) -> Result<(String, Envelope, SchemaId), (Option<String>, String)> {
     let Some(key) = &record.key else {
-        return Err(unreadable(None, "the record has no key".to_owned()));
+        return Err((None, "the record has no key".to_owned()));
     };
     let home = partition_of(key, partitions);
     if home != place.partition {
         let detail = format!("the key belongs to partition {home}");
-        return Err(unreadable(None, detail));
+        return Err((None, detail));
     }
     let Ok(key) = String::from_utf8(key.to_vec()) else {
-        return Err(unreadable(None, "the key is not UTF-8".to_owned()));
+        return Err((None, "the key is not UTF-8".to_owned()));
     };
     let envelope = match Envelope::from_headers(&record.headers) {
         Ok(envelope) => envelope,
-        Err(error) => return Err(unreadable(Some(key), error.to_string())),
+        Err(error) => return Err((Some(key), error.to_string())),
     };
     match codec::unframe(record.value.as_deref().unwrap_or_default()) {
         Ok((schema, _)) => Ok((key, envelope, schema)),
-        Err(error) => Err(unreadable(Some(key), error.to_string())),
+        Err(error) => Err((Some(key), error.to_string())),
     }
 }
 

@@ -38,7 +38,10 @@ fn main() {
         let store = SqliteStore::open(&path, &MIGRATIONS, OrderTables).await;
         let surroundings = surroundings(&log, registry).await;
         let store = Arc::new(store.expect("a new database"));
-        (writer, surroundings.start(OrderContext, store).await)
+        (
+            writer,
+            surroundings.start(OrderContext::default(), store).await,
+        )
     });
     let mut placed = 0;
     common::run("turn", |group| {

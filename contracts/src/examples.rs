@@ -89,6 +89,14 @@ examples! {
         currency: "GBP".to_owned(),
         lines: priced_lines(),
         on_shortage: OnShortage::Reject,
+        reserve_by: None,
+    } {
+        order_id: id(),
+        customer_id: "CUSTOMER_001".to_owned(),
+        currency: "GBP".to_owned(),
+        lines: priced_lines(),
+        on_shortage: OnShortage::Backorder,
+        reserve_by: Some(1_795_305_600_123),
     }]
     CancelOrder: [{ order_id: id(), reason: "müde 🥱".to_owned() }]
     CompleteOrder: [{ order_id: id() }]
@@ -97,6 +105,13 @@ examples! {
         version: 1,
         lines: lines(),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
+    } {
+        order_id: id(),
+        version: 1,
+        lines: lines(),
+        on_shortage: OnShortage::Backorder,
+        reserve_by: Some(1_795_305_600_123),
     }]
     OrderReserved: [{ order_id: id(), version: 2 }]
     OrderBackordered: [{ order_id: id(), version: 2, short: short() }]
@@ -105,6 +120,13 @@ examples! {
         version: 2,
         reason: Refusal::OutOfStock,
         short: short(),
+        timed_out: false,
+    } {
+        order_id: id(),
+        version: 3,
+        reason: Refusal::OutOfStock,
+        short: short(),
+        timed_out: true,
     }]
     OrderCancelled: [{ order_id: id(), version: 3, reason: String::new() }]
     OrderCompleted: [{ order_id: id(), version: 3 }]
@@ -120,6 +142,13 @@ examples! {
         version: 1,
         reason: Refusal::UnknownProduct,
         short: short(),
+        timed_out: false,
+    } {
+        order_id: id(),
+        version: 2,
+        reason: Refusal::OutOfStock,
+        short: short(),
+        timed_out: true,
     }]
     StockReleased: [{ order_id: id(), version: 2, lines: Vec::new() }]
     StockShipped: [{ order_id: id(), version: 2, lines: lines() }]

@@ -68,6 +68,16 @@ pub struct StockRefused {
     pub reason: Refusal,
     /// The products that were unknown or short, sorted.
     pub short: Vec<String>,
+    /// Whether its deadline passed before it was reserved; the reason is OUT_OF_STOCK then.
+    pub timed_out: bool,
+}
+
+impl StockRefused {
+    /// Why, in one word: see [`Refusal::why`].
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        self.reason.why(self.timed_out)
+    }
 }
 
 /// An order no longer holds stock nor waits for any.

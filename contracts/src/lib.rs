@@ -12,6 +12,7 @@ pub mod order;
 pub mod schema;
 pub mod shared;
 pub mod source;
+pub mod time;
 pub mod topics;
 pub mod validate;
 

@@ -10,6 +10,9 @@ pub const LINES_MAX: usize = 100;
 pub const QUANTITY: RangeInclusive<i32> = 1..=1_000_000;
 /// Price of one, in minor units.
 pub const UNIT_PRICE_MINOR: RangeInclusive<i64> = 0..=1_000_000_000;
+/// Deadline of an order, in milliseconds since the Unix epoch: up to the end of the year 9999, which is
+/// as far as `google.protobuf.Timestamp` goes.
+pub const RESERVE_BY: RangeInclusive<i64> = 0..=253_402_300_799_999;
 /// Longest reason of a cancellation, in characters.
 pub const REASON_LEN_MAX: usize = 200;
 /// Page size of a list call that gives none (0).

@@ -23,6 +23,8 @@ pub struct PlaceOrder {
     pub lines: Vec<PlaceOrderLine>,
     /// What to do when there is not enough stock for every line.
     pub on_shortage: OnShortage,
+    /// Not reserved before this instant (milliseconds since the Unix epoch), it is refused.
+    pub reserve_by: Option<i64>,
 }
 
 /// One product of an order, with its price.
@@ -70,15 +72,18 @@ impl PlaceOrder {
             .text(&self.customer_id)
             .text(&self.currency)
             .text(self.on_shortage.as_str());
-        lines
-            .into_iter()
-            .fold(order, |canonical, line| {
-                canonical
-                    .text(&line.product_id)
-                    .number(line.quantity.into())
-                    .number(line.unit_price_minor)
-            })
-            .hash()
+        let order = lines.into_iter().fold(order, |canonical, line| {
+            canonical
+                .text(&line.product_id)
+                .number(line.quantity.into())
+                .number(line.unit_price_minor)
+        });
+        // Without one the form is that of the time before there were deadlines. A number alone is no
+        // line, so no two contents share a form.
+        match self.reserve_by {
+            Some(deadline) => order.number(deadline).hash(),
+            None => order.hash(),
+        }
     }
 }
 
@@ -128,6 +133,8 @@ pub struct OrderPlaced {
     pub lines: Vec<Line>,
     /// What to do when there is not enough stock.
     pub on_shortage: OnShortage,
+    /// The deadline in force, the client's or the store's, in milliseconds since the Unix epoch.
+    pub reserve_by: Option<i64>,
 }
 
 /// All lines of the order are held in stock.
@@ -161,6 +168,16 @@ pub struct OrderRejected {
     pub reason: Refusal,
     /// The products that were unknown or short, sorted.
     pub short: Vec<String>,
+    /// Whether its deadline passed before it was reserved; the reason is OUT_OF_STOCK then.
+    pub timed_out: bool,
+}
+
+impl OrderRejected {
+    /// Why, in one word: see [`Refusal::why`].
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        self.reason.why(self.timed_out)
+    }
 }
 
 /// The order is cancelled. Terminal.

@@ -62,6 +62,9 @@ pub enum OnShortage {
     Reject,
 }
 
+/// Why an order was refused whose deadline has passed.
+pub const TIMED_OUT: &str = "TIMED_OUT";
+
 /// Why an order gets no stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -70,6 +73,15 @@ pub enum Refusal {
     UnknownProduct,
     /// Too little available, or others wait for it.
     OutOfStock,
+}
+
+/// Why an order was refused, for people: the word, and the products concerned if there are any.
+#[must_use]
+pub fn refusal_text(why: &str, short: &[String]) -> String {
+    if short.is_empty() {
+        return why.to_owned();
+    }
+    format!("{why}: {}", short.join(", "))
 }
 
 impl OnShortage {
@@ -91,5 +103,14 @@ impl Refusal {
             Self::UnknownProduct => "UNKNOWN_PRODUCT",
             Self::OutOfStock => "OUT_OF_STOCK",
         }
+    }
+
+    /// Why an order was refused, in one word: [`TIMED_OUT`] or the name of the reason.
+    ///
+    /// The enum on the wire cannot grow: its readers of version 1 have no symbol to fall back on. So
+    /// that a deadline has passed stands beside it.
+    #[must_use]
+    pub fn why(self, timed_out: bool) -> &'static str {
+        if timed_out { TIMED_OUT } else { self.as_str() }
     }
 }

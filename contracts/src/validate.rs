@@ -58,6 +58,16 @@ impl PlaceOrder {
                 "must be an ISO 4217 code, [A-Z]{3}",
             ));
         }
+        // One that has passed is good: its repetitions must be answered as it was.
+        if self
+            .reserve_by
+            .is_some_and(|deadline| !limits::RESERVE_BY.contains(&deadline))
+        {
+            found.push(Violation::new(
+                "order.reserve_by",
+                "must be a time of the years 1970 to 9999",
+            ));
+        }
         // Line by line only within the limit: the answer stays small whatever the request holds.
         if (1..=limits::LINES_MAX).contains(&self.lines.len()) {
             self.validate_lines(&mut found);

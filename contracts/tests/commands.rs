@@ -29,6 +29,7 @@ fn order(lines: Vec<PlaceOrderLine>) -> PlaceOrder {
         currency: "GBP".to_owned(),
         lines,
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 
@@ -115,6 +116,16 @@ fn what_to_do_on_shortage_is_content() {
 }
 
 #[test]
+fn a_deadline_is_content() {
+    let with = |reserve_by| PlaceOrder {
+        reserve_by,
+        ..order(vec![line(1, 1, 1)])
+    };
+    let contents = [None, Some(0), Some(1)].map(|by| with(by).content());
+    assert!(contents[0] != contents[1] && contents[1] != contents[2] && contents[0] != contents[2]);
+}
+
+#[test]
 fn neighbouring_texts_do_not_run_together() {
     let cancel = |order_id: &str, reason: &str| CancelOrder {
         order_id: order_id.to_owned(),
@@ -135,6 +146,7 @@ fn every_bad_field_is_named_at_once() {
             line(1, 1, 0),
         ],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     };
     assert_eq!(
         fields(&bad.validate()),

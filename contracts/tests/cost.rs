@@ -37,6 +37,7 @@ fn place_order() -> PlaceOrder {
         currency: "GBP".to_owned(),
         lines: vec![line(1), line(2), line(3)],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 

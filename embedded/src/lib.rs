@@ -6,9 +6,11 @@
 //! which of them it talks to.
 
 mod clock;
+mod counters;
 mod error;
 mod files;
 pub mod log;
 pub mod registry;
 
+pub use counters::COUNTERS;
 pub use error::Error;

@@ -3,6 +3,7 @@
 use contracts::inventory::ReceiveStock;
 use contracts::order::{CancelOrder, CompleteOrder, OnShortage, PlaceOrder, PlaceOrderLine};
 use contracts::proto::{self, order};
+use contracts::time;
 use contracts::validate::{self, Violation};
 use messaging::status;
 use tonic::Status;
@@ -107,6 +108,7 @@ pub(crate) fn content(order: proto::Order) -> PlaceOrder {
         currency: order.currency,
         lines: order.lines.into_iter().map(line).collect(),
         on_shortage,
+        reserve_by: order.reserve_by.as_ref().map(|by| time::read(by).0),
     }
 }
 
@@ -216,6 +218,23 @@ mod tests {
         assert_eq!(placement.command.on_shortage, OnShortage::Backorder);
         assert_eq!(placement.command.lines[0].product_id, "PRODUCT_001");
         assert_eq!(placement.wait_for, None);
+    }
+
+    #[test]
+    fn a_deadline_counts_in_milliseconds_and_is_a_time_of_the_calendar() {
+        let mut request = good();
+        let by = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
+        request.order.as_mut().unwrap().reserve_by = by(1, 2_999_999);
+        assert_eq!(place(request).unwrap().command.reserve_by, Some(1_002));
+        for wrong in [
+            by(-1, 0),
+            by(1, -1),
+            by(1, 1_000_000_000),
+            by(253_402_300_800, 0),
+        ] {
+            let found = refused(|request| request.order.as_mut().unwrap().reserve_by = wrong);
+            assert_eq!(found, ["order.reserve_by"], "{wrong:?}");
+        }
     }
 
     #[test]

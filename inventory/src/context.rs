@@ -6,6 +6,7 @@ use contracts::order::{
     OrderBackordered, OrderCancelled, OrderCompleted, OrderPlaced, OrderRejected, OrderReserved,
 };
 use contracts::{source, topics, validate};
+use messaging::clock::Timestamp;
 use messaging::codec::{self, Schema};
 use messaging::context::{
     Cause, Context, Deduplication, FollowUp, Incoming, Input, Interest, Outgoing, Recognised,
@@ -14,6 +15,7 @@ use messaging::context::{
 use messaging::message::{self, Encoded, Event as _, Message as _, Registration, Writer};
 
 use crate::domain::book::Book;
+use crate::domain::deadline;
 use crate::domain::event::Event;
 use crate::domain::fulfilment;
 use crate::domain::ids::{OrderId, ProductId, ReceiptId};
@@ -173,11 +175,19 @@ impl Context for InventoryContext {
             .collect())
     }
 
+    fn tell_time(&self, book: &mut Book, now: Timestamp) {
+        book.tell_time(now);
+    }
+
+    /// Late waiters go before others are served in their place.
     fn follow_up(&self, book: &mut Book) -> FollowUp<Event> {
+        let mut outgoing = deadline::expire(book);
         let pass = fulfilment::pass(book, self.bounds.waiters_per_turn);
+        outgoing.extend(pass.outgoing);
         FollowUp {
-            outgoing: pass.outgoing,
-            more: pass.more,
+            outgoing,
+            more: pass.more || book.is_due(),
+            alarm: deadline::alarm(book),
         }
     }
 
@@ -234,6 +244,7 @@ fn decide_placed(
             contracts::order::OnShortage::Backorder => OnShortage::Backorder,
             contracts::order::OnShortage::Reject => OnShortage::Reject,
         },
+        reserve_by: placed.reserve_by.map(Timestamp),
         flow: Flow {
             correlation_id: incoming.envelope.correlation().to_owned(),
             traceparent: incoming.envelope.traceparent.clone(),
@@ -269,7 +280,6 @@ fn undecidable(error: impl std::error::Error) -> Undecidable {
 mod tests {
     use contracts::inventory::Line;
     use contracts::order::{OrderEvent, PlaceOrder};
-    use messaging::clock::Timestamp;
     use messaging::envelope::Envelope;
 
     use super::*;
@@ -295,6 +305,7 @@ mod tests {
             version: 1,
             lines: lines.iter().map(line).collect(),
             on_shortage: contracts::order::OnShortage::Backorder,
+            reserve_by: None,
         })
     }
 

@@ -123,6 +123,7 @@ async fn serve<S: Store<InventoryContext> + Operations>(
     } = parts;
     let feed = Feed::new();
     let desk = Desk::new(source::INVENTORY, store.clone(), &ports, feed.clone());
+    let measuring = desk.clone().measure();
     let services = [
         SERVICE_NAME,
         operations::SERVICE_NAME,
@@ -152,13 +153,19 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         shutdown.clone(),
     );
     let serving = server::serve_grpc(listener, routes, shutdown);
+    let measured = async {
+        tokio::select! {
+            ended = serving => ended,
+            never = measuring => match never {},
+        }
+    };
     // The first to fail takes the other with it.
     tokio::try_join!(
         async {
             let ended = consuming.await;
             ended.map_err(|error| Error::ended(error, &args.registry))
         },
-        async { serving.await.map_err(Error::Server) },
+        async { measured.await.map_err(Error::Server) },
     )?;
     Ok(())
 }

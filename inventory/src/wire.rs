@@ -84,9 +84,10 @@ fn refused(
         version,
         reason: match reason {
             event::Refusal::UnknownProduct => Refusal::UnknownProduct,
-            event::Refusal::OutOfStock => Refusal::OutOfStock,
+            event::Refusal::OutOfStock | event::Refusal::TimedOut => Refusal::OutOfStock,
         },
         short: wire_products(short),
+        timed_out: reason == event::Refusal::TimedOut,
     }
 }
 
@@ -136,7 +137,7 @@ mod tests {
             Event::Refused {
                 order_id: order_id.clone(),
                 version: 3,
-                reason: event::Refusal::OutOfStock,
+                reason: event::Refusal::TimedOut,
                 short,
             },
             Event::Released {
@@ -196,7 +197,7 @@ mod tests {
         let expected = [
             format!(r#"Reserved(StockReserved {{ order_id: "O1", version: 1, lines: {lines} }})"#),
             r#"Backordered(StockBackordered { order_id: "O1", version: 2, short: ["A", "B"] })"#.into(),
-            r#"Refused(StockRefused { order_id: "O1", version: 3, reason: OutOfStock, short: ["A", "B"] })"#.into(),
+            r#"Refused(StockRefused { order_id: "O1", version: 3, reason: OutOfStock, short: ["A", "B"], timed_out: true })"#.into(),
             format!(r#"Released(StockReleased {{ order_id: "O1", version: 4, lines: {lines} }})"#),
             format!(r#"Shipped(StockShipped {{ order_id: "O1", version: 5, lines: {lines} }})"#),
             r#"Received(StockReceived { product_id: "A", version: 6, receipt_id: "R1", quantity: 7 })"#.into(),

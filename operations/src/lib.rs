@@ -7,6 +7,7 @@
 //! | `request` | what requests may hold; pages and their tokens |
 //! | `asking` | an action from its submission to its outcome |
 //! | `shards` | owners, cursors and lag put together |
+//! | `measure` | outbox and conflicts as gauges |
 //! | `decode` | a parked record as far as it can be read |
 //! | `convert` | rows as messages |
 //!
@@ -27,11 +28,13 @@ mod asking;
 mod convert;
 mod decode;
 mod limits;
+mod measure;
 mod request;
 mod service;
 mod shards;
 
 pub use contracts::proto::operations_service_server::SERVICE_NAME;
+pub use measure::METRICS;
 
 /// The operators' service of one context.
 #[derive(Clone)]

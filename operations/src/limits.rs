@@ -19,3 +19,5 @@ pub(crate) const ANSWER_BEFORE: Duration = Duration::from_millis(100);
 pub(crate) const SHARDS_ASKED_AT_ONCE: usize = 16;
 /// How long the log may take to tell where a partition ends: who owns it is worth an answer without.
 pub(crate) const LAG_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often the database is looked into for the metrics: Prometheus asks as often.
+pub(crate) const MEASURE_EVERY: Duration = Duration::from_secs(5);

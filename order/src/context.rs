@@ -11,14 +11,24 @@ use messaging::context::{
 };
 use messaging::message::{Encoded, Registration, Writer};
 
-use crate::domain::{self, Entry, Message, Seen};
+use crate::domain::{self, Defaults, Entry, Message, Seen};
 
 /// What Order's messages are about, for parking: both input topics are keyed by order_id.
 const ORDER: &str = "order";
 
 /// The Order context.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct OrderContext;
+pub struct OrderContext {
+    defaults: Defaults,
+}
+
+impl OrderContext {
+    /// The context of a store with defaults of its own.
+    #[must_use]
+    pub fn with(defaults: Defaults) -> Self {
+        Self { defaults }
+    }
+}
 
 /// The orders that one batch concerns.
 #[derive(Debug, Default)]
@@ -97,13 +107,15 @@ impl State {
         &mut self,
         order_id: &str,
         incoming: &Incoming<Message>,
+        defaults: Defaults,
     ) -> Result<Option<OrderEvent>, Undecidable> {
         let slot = self
             .slots
             .get_mut(order_id)
             .ok_or_else(|| Undecidable(format!("order {order_id} was not loaded")))?;
         let before = std::mem::take(&mut slot.entry);
-        let (entry, event) = domain::apply(before, &incoming.message, incoming.envelope.time)
+        let at = incoming.envelope.time;
+        let (entry, event) = domain::apply(before, &incoming.message, at, defaults)
             .map_err(|error| Undecidable(error.to_string()))?;
         slot.entry = entry;
         if !slot.changed {
@@ -171,10 +183,7 @@ impl Context for OrderContext {
     }
 
     fn key<'m>(&self, message: &'m Message) -> &'m str {
-        match message {
-            Message::Command(command) => command.key(),
-            Message::Reservation(event) => event.key(),
-        }
+        message.key()
     }
 
     fn deduplication(&self, message: &Message) -> Deduplication {
@@ -215,7 +224,7 @@ impl Context for OrderContext {
                 return Err(Undecidable(validate::summary(&violations)));
             }
         }
-        let event = state.apply(self.key(&incoming.message), incoming)?;
+        let event = state.apply(self.key(&incoming.message), incoming, self.defaults)?;
         let outgoing = |event| Outgoing {
             event,
             cause: Cause::of(&incoming.envelope),

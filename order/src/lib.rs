@@ -13,27 +13,32 @@ pub mod cli;
 pub mod context;
 pub mod domain;
 mod limits;
+mod measure;
 pub mod service;
 pub mod store;
 mod wiring;
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::proto::order_audit_service_server::{self, OrderAuditServiceServer};
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
 use contracts::source;
+pub use measure::METRICS;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{self, LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
 use messaging::server::{self, Listener};
 use messaging::store::{Operations, Store};
+use messaging::telemetry;
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::OrderContext;
+use crate::domain::Defaults;
 use crate::service::OrderQueries;
 use crate::service::export::OrderExport;
 
@@ -63,6 +68,16 @@ pub struct Args {
     /// TLS, and who may call.
     #[command(flatten)]
     pub tls: ServerTlsArgs,
+
+    /// An order without a deadline of its own is rejected if it is not reserved so long after it was
+    /// accepted: a number with s, m, h or d [default: it waits for ever].
+    #[arg(
+        long,
+        env = "SHOP_RESERVE_WITHIN",
+        value_name = "DURATION",
+        value_parser = config::duration
+    )]
+    pub reserve_within: Option<Duration>,
 }
 
 /// Runs the order service until `shutdown`: consumes its topics, publishes its events, and serves
@@ -118,10 +133,14 @@ async fn serve<S: Store<OrderContext> + Operations>(
         store,
         queries,
         export,
+        waiting,
     } = parts;
     let feed = Feed::new();
     let service = OrderQueries::new(queries, feed.clone(), Arc::clone(&ports.clock));
     let desk = Desk::new(source::ORDER, store.clone(), &ports, feed.clone());
+    telemetry::describe(METRICS);
+    let measuring = desk.clone().measure();
+    let counting = measure::measure(waiting, Arc::clone(&ports.clock));
     let services = [
         SERVICE_NAME,
         operations::SERVICE_NAME,
@@ -142,7 +161,9 @@ async fn serve<S: Store<OrderContext> + Operations>(
         binding: args.registry.binding(),
     };
     let consuming = runtime::run(
-        Arc::new(OrderContext),
+        Arc::new(OrderContext::with(Defaults {
+            reserve_within: args.reserve_within,
+        })),
         store,
         ports,
         options,
@@ -151,13 +172,20 @@ async fn serve<S: Store<OrderContext> + Operations>(
         shutdown.clone(),
     );
     let serving = server::serve_grpc(listener, routes, shutdown);
+    let measured = async {
+        tokio::select! {
+            ended = serving => ended,
+            never = measuring => match never {},
+            never = counting => match never {},
+        }
+    };
     // The first to fail takes the other with it.
     tokio::try_join!(
         async {
             let ended = consuming.await;
             ended.map_err(|error| Error::ended(error, &args.registry))
         },
-        async { serving.await.map_err(Error::Server) },
+        async { measured.await.map_err(Error::Server) },
     )?;
     Ok(())
 }

@@ -12,3 +12,8 @@ pub(crate) const WATCH_POLL: Duration = Duration::from_millis(500);
 /// Encoded size at which a page of a list ends, full or not: far below the 4 MiB that gRPC
 /// clients decode unasked, and the largest order is about 15 KiB.
 pub(crate) const PAGE_BYTES_MAX: usize = 1 << 20;
+/// How often waiting orders are counted for the metrics: Prometheus asks as often.
+pub(crate) const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// Waiting orders that are counted: beyond, the number tells no more, and its index walk takes
+/// milliseconds.
+pub(crate) const BACKORDERS_COUNTED_MAX: u32 = 100_000;

@@ -18,7 +18,7 @@ use messaging::store::postgres::{Location, PostgresStore};
 use messaging::store::sqlite::SqliteStore;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Export, Queries, postgres, sqlite};
+use crate::store::{Export, Queries, Waiting, postgres, sqlite};
 use crate::{Args, Error};
 
 /// The name under which the log and the database know this service.
@@ -30,6 +30,7 @@ pub(crate) struct Parts<S> {
     pub(crate) store: Arc<S>,
     pub(crate) queries: Arc<dyn Queries>,
     pub(crate) export: Arc<dyn Export>,
+    pub(crate) waiting: Arc<dyn Waiting>,
 }
 
 /// Takes and opens a database file; log and registry connect when first used.
@@ -51,6 +52,7 @@ pub(crate) async fn sqlite(
     Ok(Parts {
         ports: ports(args, Arc::new(lease))?,
         export: Arc::clone(&queries) as Arc<dyn Export>,
+        waiting: Arc::clone(&queries) as Arc<dyn Waiting>,
         queries,
         store: Arc::new(store),
     })
@@ -78,6 +80,7 @@ pub(crate) async fn postgres(
     Ok(Some(Parts {
         ports: ports(args, Arc::new(lease))?,
         export: Arc::clone(&queries) as Arc<dyn Export>,
+        waiting: Arc::clone(&queries) as Arc<dyn Waiting>,
         queries,
         store: Arc::new(store),
     }))

@@ -78,7 +78,12 @@ async fn all(queries: &OrderQueries, request: ListOrdersRequest) -> (Vec<String>
 async fn an_order_is_shown_field_by_field() {
     let world = World::new().await;
     let service = world.start().await;
-    world.command(place("O1", "C1", 3)).await;
+    let deadline = messaging::clock::Timestamp(4_102_444_800_123);
+    let placed = contracts::order::PlaceOrder {
+        reserve_by: Some(deadline.0),
+        ..place("O1", "C1", 3)
+    };
+    world.command(placed).await;
     service.until("O1", Status::Pending).await;
     world.command(cancel("O1", "changed my mind")).await;
     let known = service.until("O1", Status::Cancelled).await;
@@ -105,6 +110,8 @@ async fn an_order_is_shown_field_by_field() {
         reason: "changed my mind".to_owned(),
         placed_at: Some(timestamp(known.placed_at)),
         updated_at: Some(timestamp(known.updated_at)),
+        reserve_by: Some(timestamp(deadline)),
+        deadline: Some(timestamp(deadline)),
     };
     assert_eq!(order, expected);
     service.stop().await;

@@ -10,9 +10,10 @@ mod harness;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::inventory::ReservationEvent;
-use contracts::order::{OrderCommand, OrderEvent};
+use contracts::order::{OrderCommand, OrderEvent, PlaceOrder};
 use contracts::{source, topics};
 use harness::{backordered, cancel, complete, place, refused, released, reserved};
 use messaging::clock::Timestamp;
@@ -24,11 +25,11 @@ use messaging::store::postgres::{Location, PostgresStore, migrate, scratch};
 use messaging::store::sqlite::SqliteStore;
 use messaging::store::{Effects, Store, Turn};
 use order::context::OrderContext;
-use order::domain::{Message, Status};
+use order::domain::{Defaults, Message, Status};
 use order::store::memory::{self, MemoryQueries, MemoryTables};
 use order::store::postgres::{self, PostgresQueries};
 use order::store::sqlite::{self, SqliteQueries};
-use order::store::{Export, Filter, Listed, Queries};
+use order::store::{Export, Filter, Listed, Queries, Waiting};
 use proptest::prelude::*;
 
 const SHARD: ShardId = ShardId(0);
@@ -36,14 +37,17 @@ const FIRST: Epoch = Epoch(1);
 
 /// One turn: every message that is new is decided.
 async fn turn(store: &impl Store<OrderContext>, batch: &[Incoming<Message>]) -> Vec<OrderEvent> {
+    let context = OrderContext::with(Defaults {
+        reserve_within: Some(Duration::from_secs(60)),
+    });
     let mut turn = store.begin(SHARD, FIRST).await.unwrap();
     let wanted: Vec<_> = batch.iter().map(|incoming| &incoming.message).collect();
     let mut state = turn.load(&wanted).await.unwrap();
     let mut events = Vec::new();
     for incoming in batch {
-        if OrderContext.recognise(&state, incoming) == Recognised::New {
+        if context.recognise(&state, incoming) == Recognised::New {
             // A reservation of an order that was never placed is refused, and changes nothing.
-            let decided = OrderContext.decide(&mut state, incoming);
+            let decided = context.decide(&mut state, incoming);
             events.extend(decided.into_iter().flatten().map(|outgoing| outgoing.event));
         }
     }
@@ -85,7 +89,13 @@ fn message() -> impl Strategy<Value = Message> {
         let command = |command: OrderCommand| Message::Command(command);
         let event = |event: ReservationEvent| Message::Reservation(event);
         match kind {
-            0 | 1 => command(place(&id, &format!("C{}", order % 2), 3).into()),
+            0 | 1 => command(
+                PlaceOrder {
+                    reserve_by: (kind == 1).then_some(number),
+                    ..place(&id, &format!("C{}", order % 2), 3)
+                }
+                .into(),
+            ),
             2 => command(cancel(&id, &format!("reason {number}")).into()),
             3 => command(complete(&id).into()),
             4 => event(reserved(&id, number).into()),
@@ -98,7 +108,7 @@ fn message() -> impl Strategy<Value = Message> {
 
 fn incoming(offset: i64, message: Message) -> Incoming<Message> {
     let time = Timestamp(1_000 + offset);
-    let key = OrderContext.key(&message).to_owned();
+    let key = message.key().to_owned();
     let id = format!("message {offset}");
     Incoming {
         message,
@@ -111,7 +121,7 @@ fn incoming(offset: i64, message: Message) -> Incoming<Message> {
 /// A story in batches, told to a database and to the store in memory.
 async fn both_agree(
     database: &impl Store<OrderContext>,
-    queries: &impl Queries,
+    queries: &(impl Queries + Waiting),
     tombstones: impl AsyncFn() -> Vec<(String, String)>,
     batches: Vec<Vec<Message>>,
 ) {
@@ -133,6 +143,10 @@ async fn both_agree(
         assert_eq!(turn(&memory, &batch).await, events);
         let rows = shown(queries).await;
         assert_eq!(shown(&in_memory).await, rows);
+        for limit in [1, 100] {
+            let waiting = in_memory.backorders(limit).await.unwrap();
+            assert_eq!(queries.backorders(limit).await.unwrap(), waiting);
+        }
         let newest_first = memory::orders(&reader).unwrap().into_iter().rev();
         assert_eq!(newest_first.collect::<Vec<_>>(), rows[0]);
         let kept = memory::tombstones(&reader).unwrap().into_iter();

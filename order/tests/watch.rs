@@ -42,6 +42,7 @@ impl Shown {
             reason: String::new(),
             placed_at: harness::EPOCH,
             updated_at: harness::EPOCH,
+            deadline: None,
         };
         *self.order.lock().unwrap() = Some(order);
     }

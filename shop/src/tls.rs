@@ -8,7 +8,7 @@ use messaging::tls::{ClientFiles, Flags};
 pub const FLAGS: Flags = Flags {
     ca: "--ca",
     cert: "--cert",
-    key: "--key",
+    key: "--cert-key",
 };
 
 /// Whom to believe at `https://` URLs, and what to show.
@@ -20,12 +20,12 @@ pub struct TlsArgs {
     pub ca: Option<PathBuf>,
 
     /// The own certificate, for servers that demand one (PEM).
-    #[arg(long, env = "SHOP_CERT", value_name = "FILE", requires = "key")]
+    #[arg(long, env = "SHOP_CERT", value_name = "FILE", requires = "cert_key")]
     pub cert: Option<PathBuf>,
 
     /// Its private key (PEM).
-    #[arg(long, env = "SHOP_KEY", value_name = "FILE", requires = "cert")]
-    pub key: Option<PathBuf>,
+    #[arg(long, env = "SHOP_CERT_KEY", value_name = "FILE", requires = "cert")]
+    pub cert_key: Option<PathBuf>,
 }
 
 impl TlsArgs {
@@ -43,7 +43,7 @@ impl TlsArgs {
             flags: FLAGS,
             ca: self.ca.clone(),
             cert: self.cert.clone(),
-            key: self.key.clone(),
+            key: self.cert_key.clone(),
         }
     }
 }

@@ -33,7 +33,7 @@ fn told(output: &Output) -> String {
 }
 
 const CA: (&str, &str) = ("--ca", "ca.pem");
-const PERSON: [(&str, &str); 3] = [CA, ("--cert", "client.pem"), ("--key", "client.key")];
+const PERSON: [(&str, &str); 3] = [CA, ("--cert", "client.pem"), ("--cert-key", "client.key")];
 
 #[test]
 fn the_store_speaks_tls_and_the_services_know_who_calls() {
@@ -57,7 +57,7 @@ fn the_store_speaks_tls_and_the_services_know_who_calls() {
     assert!(shown.status.success(), "{}", told(&shown));
     let refused = shop(dir, &[CA], &shards);
     assert_eq!(refused.status.code(), Some(3));
-    let line = "give one by --cert FILE --key FILE";
+    let line = "give one by --cert FILE --cert-key FILE";
     assert!(told(&refused).contains(line), "{}", told(&refused));
 
     // Mistakes, each with what to do about it.

@@ -23,6 +23,8 @@ pub(crate) async fn happen(world: &Arc<World>, fleet: &Fleet, plan: &Plan) {
     let started = Instant::now();
     let mut later = JoinSet::new();
     world.set_weather(plan.weather);
+    // The faults end only when what must time out has had its time.
+    world.lands(plan.last_deadline);
     for (at, event) in &plan.events {
         tokio::time::sleep_until(started + *at).await;
         world.trace.note("world", format_args!("{event:?}"));
@@ -37,6 +39,11 @@ pub(crate) async fn heal(world: &Arc<World>, fleet: &Fleet) {
     world.trace.note("world", format_args!("HEALS"));
     world.set_weather(Weather::calm());
     world.set_log_down(false);
+    // Somebody has set the clocks.
+    let running = fleet.processes();
+    running
+        .iter()
+        .for_each(|process| process.skew.store(0, Ordering::SeqCst));
     for slot in &fleet.slots {
         let processes = slot.processes();
         let (newest, twins) = processes

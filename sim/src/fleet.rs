@@ -99,7 +99,9 @@ impl Fleet {
             let databases = Arc::clone(&databases);
             Box::pin(async move {
                 let opened = databases.order().await;
-                service.run(OrderContext, Side::Order, opened).await;
+                service
+                    .run(OrderContext::default(), Side::Order, opened)
+                    .await;
             })
         })
     }

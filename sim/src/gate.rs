@@ -132,6 +132,8 @@ const CASES: &[Case] = &[
     Case(Mutant::BypassParked, Terms::AsDrawn, &["S6"]),
     Case(Mutant::ReplayedStayParked, Terms::AsDrawn, &["S6"]),
     Case(Mutant::DiscardKeepsNothing, Terms::AsDrawn, &["S6"]),
+    Case(Mutant::TimeoutKeepsPlace, Terms::AsDrawn, &["F6"]),
+    Case(Mutant::NoAlarm, Terms::AsDrawn, &["F6c"]),
 ];
 
 /// How a case went.

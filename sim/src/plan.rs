@@ -1,5 +1,6 @@
 //! What a seed does: drawn before the run starts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::uuid::Uuid;
@@ -8,11 +9,15 @@ use contracts::proto::{
     ReceiveStockRequest, order,
 };
 
+use contracts::time;
+use messaging::clock::Timestamp;
+
 use crate::dice::Dice;
 use crate::operator::{self, Shift};
 use crate::ports::{STEPS, uuid};
 use crate::process::{Chance, Doom, Fate};
 use crate::weather::Weather;
+use crate::world::EPOCH_MS;
 
 /// Steps that most runs never take: of all steps together they would hardly ever be drawn.
 const SELDOM: [&str; 4] = [
@@ -21,6 +26,11 @@ const SELDOM: [&str; 4] = [
     "store.parked_of",
     "store.rehearse",
 ];
+
+/// Deadlines up to here pass in a run; the others are further away than it lasts.
+const SOON_MS: i64 = 600_000;
+/// How long after its deadline the last waiter has gone.
+const TIMEOUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The lease time of every run.
 pub(crate) const LEASE_TIME: Duration = Duration::from_secs(10);
@@ -41,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) first_fates: Vec<(usize, Fate)>,
     /// How often everything is crashed and recovered again at rest (F7).
     pub(crate) recoveries: u32,
+    /// When the last of the deadlines passes that pass in this run.
+    pub(crate) last_deadline: Duration,
     /// What operators do, in a run with poisoned keys.
     pub(crate) shift: Option<Shift>,
 }
@@ -122,6 +134,7 @@ impl Plan {
         let (instances, gateways) = (2, dice.of(&[1, 2]));
         let slots = 2 * instances + gateways;
         let (mut fates, operators) = (dice.aside("first fates"), dice.aside("operators"));
+        let mut deadlines = dice.aside("deadlines");
         let mut plan = Self {
             partitions,
             instances,
@@ -132,9 +145,11 @@ impl Plan {
             events: Vec::new(),
             first_fates: Vec::new(),
             recoveries: 2,
+            last_deadline: Duration::ZERO,
             shift: None,
         };
         plan.draw_sendings(dice);
+        plan.draw_deadlines(&mut deadlines);
         plan.draw_events(dice, slots);
         plan.draw_first_fates(&mut fates);
         operator::draw(&mut plan, operators);
@@ -245,6 +260,30 @@ impl Plan {
             self.send(dice, at, Request::Place(other));
         }
         self.draw_ends(dice, at, &order_id);
+    }
+
+    /// Some orders have a deadline: mostly one that passes in this run, or one that only a clock reaches
+    /// that has jumped ahead, or one that no clock does. A request that repeats another one's order may
+    /// have another deadline, which is a conflict.
+    fn draw_deadlines(&mut self, dice: &mut Dice) {
+        let mut known: BTreeMap<String, Option<i64>> = BTreeMap::new();
+        for sending in &mut self.sendings {
+            let Request::Place(place) = &mut sending.request else {
+                continue;
+            };
+            let Some(order) = place.order.as_mut() else {
+                continue;
+            };
+            let fresh = draw_deadline(dice, sending.at);
+            let deadline = *known.entry(order.order_id.clone()).or_insert(fresh);
+            let deadline = if dice.chance(30) { fresh } else { deadline };
+            let from_start = deadline.map(|deadline| deadline - EPOCH_MS);
+            if let Some(soon @ 0..SOON_MS) = from_start {
+                let passes = Duration::from_millis(soon.unsigned_abs());
+                self.last_deadline = self.last_deadline.max(passes + TIMEOUT_WITHIN);
+            }
+            order.reserve_by = deadline.map(|deadline| time::shown(Timestamp(deadline)));
+        }
     }
 
     /// What is asked of an order beside its placement: in any order, also before it.
@@ -362,6 +401,19 @@ impl Plan {
                 ]),
             },
         }
+    }
+}
+
+/// The deadline of an order that is placed `at`.
+fn draw_deadline(dice: &mut Dice, at: Duration) -> Option<i64> {
+    let placed = EPOCH_MS + i64::try_from(at.as_millis()).unwrap();
+    let span = |dice: &mut Dice, range| i64::try_from(dice.within(range)).unwrap();
+    match dice.below(20) {
+        0 => Some(placed - span(dice, 0..=60_000)),
+        1..=6 => Some(placed + span(dice, 100..=40_000)),
+        7 => Some(placed + span(dice, 1_500_000..=3_000_000)),
+        8 => Some(placed + span(dice, 300_000_000..=400_000_000)),
+        _ => None,
     }
 }
 

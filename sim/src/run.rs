@@ -158,7 +158,7 @@ pub(crate) async fn come_to_rest<D: Databases>(
         operators.leave().await?;
         operators.count();
     }
-    world.checker.settled();
+    world.checker.settled(world.now());
     world.look();
     Ok(Rest {
         sent,
@@ -212,7 +212,7 @@ pub(crate) async fn end_well<D: Databases>(
     sent: &[Sent],
 ) -> Result<(), Violation> {
     let rows = settle_timed(world, fleet, databases).await?;
-    world.checker.settled();
+    world.checker.settled(world.now());
     world.look();
     finish(world, fleet, plan, databases, sent, &rows).await
 }

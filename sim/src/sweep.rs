@@ -130,6 +130,7 @@ fn scenario() -> Plan {
         events: Vec::new(),
         first_fates: Vec::new(),
         recoveries: 0,
+        last_deadline: Duration::ZERO,
         shift: None,
     }
 }

@@ -22,7 +22,7 @@ use crate::trace::Trace;
 use crate::weather::Weather;
 
 /// Where every simulated clock starts: 2026-11-22T00:00:00Z.
-const EPOCH_MS: i64 = 1_795_305_600_000;
+pub(crate) const EPOCH_MS: i64 = 1_795_305_600_000;
 
 /// Who writes what no program of the store would write.
 pub(crate) const FOREIGN: &str = "foreign";

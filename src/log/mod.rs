@@ -152,6 +152,28 @@ pub enum ErrorKind {
     Fatal,
 }
 
+impl ErrorKind {
+    /// All kinds, for counters that exist before the first error.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Retry,
+        Self::Ambiguous,
+        Self::OutOfRange,
+        Self::UnknownTopic,
+        Self::Fatal,
+    ];
+
+    /// Its name in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Ambiguous => "ambiguous",
+            Self::OutOfRange => "out_of_range",
+            Self::UnknownTopic => "unknown_topic",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
 /// A failed call, with what it was about.
 #[derive(Debug)]
 pub struct Error {

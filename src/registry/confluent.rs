@@ -9,6 +9,7 @@ use std::sync::{PoisonError, RwLock};
 
 use async_trait::async_trait;
 use evolution::Level;
+use metrics::{Counter, counter};
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
@@ -29,6 +30,28 @@ pub struct ConfluentRegistry {
     /// Ids that the registry did not know, and when it was asked: a flood of them must not become
     /// a flood of requests.
     unknown: RwLock<HashMap<SchemaId, Instant>>,
+    lookups: Lookups,
+}
+
+/// How often a schema was known already. Looked up once: it is asked for with every record.
+#[derive(Debug)]
+struct Lookups {
+    hit: Counter,
+    miss: Counter,
+}
+
+impl Lookups {
+    fn new() -> Self {
+        let of = |outcome| counter!("registry_lookups_total", "outcome" => outcome);
+        Self {
+            hit: of("hit"),
+            miss: of("miss"),
+        }
+    }
+}
+
+fn errors(kind: ErrorKind) -> Counter {
+    counter!("registry_errors_total", "kind" => kind.label())
 }
 
 impl ConfluentRegistry {
@@ -57,6 +80,10 @@ impl ConfluentRegistry {
         if let Some((user, password)) = access.login() {
             builder.set_basic_authorization(user, Some(password));
         }
+        for kind in ErrorKind::ALL {
+            // There before the first error: a rise from nothing would be no rise.
+            errors(kind).increment(0);
+        }
         let settings = builder.build_with(access.client());
         let settings = settings.map_err(|error| invalid(describe(&error)))?;
         Ok(Self {
@@ -64,16 +91,21 @@ impl ConfluentRegistry {
             subjects,
             schemas: RwLock::default(),
             unknown: RwLock::default(),
+            lookups: Lookups::new(),
         })
     }
 
     async fn call(&self, subject: &str, call: SrCall<'_>) -> Result<RawRegisteredSchema, Error> {
         perform_sr_call(&self.settings, call)
             .await
-            .map_err(|error| Error {
-                kind: kind_of(&error),
-                subject: subject.to_owned(),
-                detail: describe(&error),
+            .map_err(|error| {
+                let kind = kind_of(&error);
+                errors(kind).increment(1);
+                Error {
+                    kind,
+                    subject: subject.to_owned(),
+                    detail: describe(&error),
+                }
             })
     }
 
@@ -102,8 +134,10 @@ fn still_believed(asked: &Instant) -> bool {
 impl SchemaRegistry for ConfluentRegistry {
     async fn schema(&self, id: SchemaId) -> Result<Schema, Error> {
         if let Some(schema) = self.remembered(id) {
+            self.lookups.hit.increment(1);
             return Ok(schema);
         }
+        self.lookups.miss.increment(1);
         let subject = format!("schema id {id}");
         // Registries number with positive 32-bit integers. Beyond them they answer as to a wrong
         // path, which would be taken for a failure that passes, and wait for ever.

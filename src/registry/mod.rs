@@ -48,6 +48,26 @@ pub enum ErrorKind {
     Invalid,
 }
 
+impl ErrorKind {
+    /// All kinds, for counters that exist before the first error.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Retry,
+        Self::NotFound,
+        Self::Incompatible,
+        Self::Invalid,
+    ];
+
+    /// Its name in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::NotFound => "not_found",
+            Self::Incompatible => "incompatible",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// A failed call, with what it was about.
 #[derive(Debug, thiserror::Error)]
 #[error("schema registry: {subject}: {detail}")]

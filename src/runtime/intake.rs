@@ -15,6 +15,7 @@ use crate::retry::Backoff;
 use crate::runtime::ahead::{self, Ahead, Inlet};
 use crate::runtime::classify::{GivenUp, classify};
 use crate::runtime::item::{self, Item, Kind, Origin};
+use crate::runtime::meter::{Lag, Step, Steps};
 use crate::runtime::service::Service;
 use crate::runtime::startup::may_pass;
 use crate::runtime::takeover::{Position, check_position, check_said};
@@ -53,6 +54,8 @@ impl<M: Send + Sync + 'static> Intake<M> {
         S: Store<C>,
     {
         let (inlet, ahead) = ahead::queue();
+        let source = service.context.source();
+        let steps = Steps::of(source, &service.ports.clock);
         let readers = service.context.inputs().iter().filter_map(|input| {
             let position = positions
                 .iter()
@@ -64,6 +67,9 @@ impl<M: Send + Sync + 'static> Intake<M> {
                 position: position.clone(),
                 trust,
                 connection: None,
+                steps: steps.clone(),
+                lag: Lag::of(source, shard, input.topic),
+                more: false,
                 health_part: part(shard, input.topic),
                 backoff: BACKOFF.start(),
                 inlet: inlet.clone(),
@@ -117,6 +123,10 @@ struct Reader<C: Context, S> {
     trust: Trust,
     /// The connection of the last batch.
     connection: Option<u64>,
+    steps: Steps,
+    lag: Lag,
+    /// Whether the log holds more than was read, as of the last answer.
+    more: bool,
     health_part: String,
     backoff: Backoff,
     inlet: Inlet<C::Message>,
@@ -157,10 +167,14 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
             bytes_max: FETCH_BYTES_MAX,
             wait_max,
         };
+        let began = self.steps.begin();
         let log = &self.service.ports.log;
         let batch = log
             .read(self.input.topic, self.shard.0, self.position.next, limit)
             .await?;
+        if self.more {
+            self.steps.end(Step::Read, began);
+        }
         self.measure(&batch);
         let last = self.connection.replace(batch.connection);
         if last.is_some_and(|last| last != batch.connection) {
@@ -192,6 +206,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
     async fn hand_over(&mut self, records: Vec<Consumed>) -> Option<()> {
         let mut items = Vec::with_capacity(records.len().min(TURN_RECORDS_MAX));
         let mut given_up = GivenUp::default();
+        let mut began = self.steps.begin();
         for consumed in records {
             let kind = self.kind(&consumed, &mut given_up, &mut items).await?;
             self.position.next = consumed.offset + 1;
@@ -205,8 +220,13 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                 kind,
             });
             if items.len() == TURN_RECORDS_MAX {
+                self.steps.end(Step::Decode, began);
                 self.put(&mut items).await?;
+                began = self.steps.begin();
             }
+        }
+        if !items.is_empty() {
+            self.steps.end(Step::Decode, began);
         }
         self.put(&mut items).await
     }
@@ -267,7 +287,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
     }
 
     /// Lag in records and in seconds; half of retention is the time to act.
-    fn measure(&self, batch: &log::Batch) {
+    fn measure(&mut self, batch: &log::Batch) {
         let next = batch
             .records
             .first()
@@ -275,14 +295,10 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         let age = batch.records.first().map_or(Duration::ZERO, |first| {
             self.service.ports.clock.now().since(first.record.timestamp)
         });
-        let records = (batch.high_watermark - next).max(0);
-        set_lag(
-            self.service.context.source(),
-            self.shard,
-            self.input.topic,
-            records,
-            age,
-        );
+        self.lag.set((batch.high_watermark - next).max(0), age);
+        let last = batch.records.last();
+        let read = last.map_or(self.position.next, |last| last.offset + 1);
+        self.more = batch.high_watermark > read;
         if age > TOPIC_RETENTION / 2 {
             tracing::warn!(
                 topic = self.input.topic,
@@ -292,24 +308,6 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
             );
         }
     }
-}
-
-/// Sets a shard's lag in one topic: zero once another process has the shard.
-pub(crate) fn set_lag(
-    source: &'static str,
-    shard: ShardId,
-    topic: &'static str,
-    records: i64,
-    age: Duration,
-) {
-    let labels = [
-        ("source", source.to_owned()),
-        ("topic", topic.to_owned()),
-        ("shard", shard.to_string()),
-    ];
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    metrics::gauge!("consumer_lag_records", &labels).set(records as f64);
-    metrics::gauge!("consumer_lag_seconds", &labels).set(age.as_secs_f64());
 }
 
 #[cfg(test)]

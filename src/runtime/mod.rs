@@ -9,6 +9,7 @@
 //! | `intake` | steps 1-2: fetch and decode ahead of the turn |
 //! | `ahead` | what was read ahead: the next batch, bounded |
 //! | `item`, `classify` | what one record is to the context |
+//! | `meter` | how long the steps take, what became of the messages |
 //! | `slots` | how many turns go side by side |
 //! | `shard` | the turn: steps 3-9 in order, and what follows a failure |
 //! | `decide` | steps 4-7 as a pure function |
@@ -39,6 +40,7 @@ mod handover;
 mod intake;
 mod item;
 mod keep;
+mod meter;
 mod publisher;
 mod service;
 mod shard;

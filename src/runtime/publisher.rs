@@ -118,6 +118,9 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
             return Ok(());
         };
         let _publishing = slot.begin();
+        for written in service.context.writes() {
+            published(written.topic).increment(0);
+        }
         for (topic, offset) in &self.last_offsets {
             let (offset, id) = (*offset, None);
             slot.note_said(topic, Said { offset, id });
@@ -224,8 +227,7 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
                 Ok(offset) => {
                     crash::here(Point::AfterAppend);
                     self.report(Condition::Running);
-                    metrics::counter!("published_messages_total", "topic" => topic.to_owned())
-                        .increment(records.len() as u64);
+                    published(topic).increment(records.len() as u64);
                     return Some(offset);
                 }
                 Err(error) => {
@@ -268,6 +270,11 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
     fn random(&self) -> u64 {
         self.service.ports.ids.random()
     }
+}
+
+/// Messages that the log has acknowledged.
+fn published(topic: &str) -> metrics::Counter {
+    metrics::counter!("published_messages_total", "topic" => topic.to_owned())
 }
 
 fn id_of(record: &Record) -> Option<String> {

@@ -74,6 +74,7 @@ async fn run<C: Context, S: Store<C>>(
         held,
         ends,
     };
+    fenced(supervisor.service.context.source()).increment(0);
     let started = shutdown.run_until_cancelled(supervisor.first_shards());
     if let Some(Err(error)) = started.await {
         supervisor.stop_all().await;
@@ -209,7 +210,7 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
                 let running = AssertUnwindSafe(shard::run(service, takeover, stopping));
                 let end = running.catch_unwind().await.ok();
                 if end == Some(End::Fenced) {
-                    metrics::counter!("shards_fenced_total", "source" => source).increment(1);
+                    fenced(source).increment(1);
                 }
                 // The supervisor has gone only when the whole service stops.
                 let _ = ends.send((grant, end));
@@ -285,11 +286,17 @@ impl<C: Context, S: Store<C>> Supervisor<C, S> {
         let source = self.service.context.source();
         let count = self.running.len() as f64;
         metrics::gauge!("shards_owned", "source" => source).set(count);
+        metrics::gauge!("shards_expected", "source" => source).set(self.service.partitions);
     }
 
     fn report(&self, condition: Condition) {
         self.service.health.set(PART, condition);
     }
+}
+
+/// Shards that this process lost to another owner while it worked on them.
+fn fenced(source: &'static str) -> metrics::Counter {
+    metrics::counter!("shards_fenced_total", "source" => source)
 }
 
 /// Claims a shard and checks database and log against each other.

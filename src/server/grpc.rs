@@ -18,7 +18,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::layers::{deadline, observe, panic, shed};
+use super::layers::{deadline, methods, observe, panic, shed};
 use super::{Error, Limits, Listener, connections, health_service};
 use crate::health::Health;
 use crate::tls;
@@ -57,6 +57,16 @@ pub fn routes(
     };
     let v1 = reflection("grpc.reflection.v1.ServerReflection").build_v1();
     let v1alpha = reflection("grpc.reflection.v1alpha.ServerReflection").build_v1alpha();
+    for set in descriptors {
+        methods::serve(set, |service| services.contains(&service));
+    }
+    for set in [
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ] {
+        methods::serve(set, |_| true);
+    }
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(health_service(health, services))
@@ -157,6 +167,7 @@ async fn connection<S, I>(
     S::Future: Send + 'static,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let _open = observe::Connection::opened();
     let opening = tokio::time::timeout(limits.handshake_max, opening);
     let Some(Ok(Some(io))) = shutdown.run_until_cancelled(opening).await else {
         tracing::debug!("closed a connection that did not begin as it must");

@@ -43,11 +43,13 @@ pub async fn serve_http_within(
     metrics: Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let health = Arc::new(health);
+    let observed = (metrics.clone(), Arc::clone(&health));
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .with_state(Arc::new(health))
-        .route("/metrics", get(render).with_state(metrics.clone()));
+        .with_state(health)
+        .route("/metrics", get(render).with_state(observed));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.handshake_max);
@@ -80,16 +82,22 @@ async fn connection(
     }
 }
 
-async fn render(State(metrics): State<Metrics>) -> ([(&'static str, &'static str); 1], String) {
+type Services = Arc<Vec<(String, Health)>>;
+
+async fn render(
+    State((metrics, services)): State<(Metrics, Services)>,
+) -> ([(&'static str, &'static str); 1], String) {
+    for (name, health) in services.iter() {
+        let ready = f64::from(u8::from(health.is_ready()));
+        metrics::gauge!("service_ready", "service" => name.clone()).set(ready);
+    }
     (
         [("content-type", "text/plain; version=0.0.4")],
         metrics.render(),
     )
 }
 
-async fn readyz(
-    State(services): State<Arc<Vec<(String, Health)>>>,
-) -> (StatusCode, Json<serde_json::Value>) {
+async fn readyz(State(services): State<Services>) -> (StatusCode, Json<serde_json::Value>) {
     let ready = !services.is_empty() && services.iter().all(|(_, health)| health.is_ready());
     let code = if ready {
         StatusCode::OK

@@ -394,6 +394,30 @@ pub enum ErrorKind {
     Fatal,
 }
 
+impl ErrorKind {
+    /// All kinds, for counters that exist before the first error.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Retry,
+        Self::Unknown,
+        Self::Fenced,
+        Self::CursorMoved,
+        Self::Rejected,
+        Self::Fatal,
+    ];
+
+    /// Its name in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Unknown => "unknown",
+            Self::Fenced => "fenced",
+            Self::CursorMoved => "cursor_moved",
+            Self::Rejected => "rejected",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
 /// A failed call, with what it was about.
 #[derive(Debug)]
 pub struct Error {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use contracts::inventory::{ReservationEvent, StockReserved};
 use contracts::order::{OrderCommand, OrderPlaced, PlaceOrder};
 use inventory::context::InventoryContext;
+use messaging::clock::Timestamp;
 use messaging::codec::{self, Schema};
 use messaging::context::{
     Context, Deduplication, FollowUp, Incoming, Input, Interest, Outgoing, Recognised, Undecidable,
@@ -169,6 +170,10 @@ impl<C: ReadsAs> Context for Aged<C> {
 
     fn lasting(&self, state: &C::State, incoming: &Incoming<C::Message>) -> bool {
         self.context.lasting(state, incoming)
+    }
+
+    fn tell_time(&self, state: &mut C::State, now: Timestamp) {
+        self.context.tell_time(state, now);
     }
 
     fn follow_up(&self, state: &mut C::State) -> FollowUp<C::Event> {

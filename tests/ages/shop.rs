@@ -93,7 +93,7 @@ impl Shop {
                 self.client = placing.unwrap_or_else(|| today(Kind::PlaceOrder.today()));
             }
             Part::Order => {
-                let context = Aged::new(OrderContext, editions, seen);
+                let context = Aged::new(OrderContext::default(), editions, seen);
                 let database = self.directory.path().join("order.db");
                 let migrations = &order::store::sqlite::MIGRATIONS;
                 let started =
@@ -208,6 +208,7 @@ pub(crate) fn placement(order_id: &str, products: &[&str]) -> PlaceOrder {
         currency: "GBP".to_owned(),
         lines: products.iter().map(line).collect(),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::service::{Server, get, list, soon};
+use crate::wire::{HEADERS, Wire, request};
 
 /// Answer of the operators' server to `GET path`: status code and body.
 async fn fetch(addr: std::net::SocketAddr, path: &str) -> (u16, String) {
@@ -108,8 +109,31 @@ async fn calls_are_counted_by_method_and_code() {
     for line in [
         r#"grpc_server_calls_total{method="/shop.v1.OrderQueryService/GetOrder",code="Ok"}"#,
         r#"grpc_server_calls_total{method="/shop.v1.OrderQueryService/GetOrder",code="OutOfRange"}"#,
-        r#"grpc_server_calls_total{method="unknown",code="Unimplemented"}"#,
+        r#"grpc_server_calls_total{method="/shop.v1.OrderQueryService/ListOrders",code="Unimplemented"}"#,
+        r#"grpc_server_answer_seconds_count{method="/shop.v1.OrderQueryService/GetOrder",code="OutOfRange"}"#,
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn paths_made_up_by_clients_become_no_labels() {
+    let metrics = telemetry::metrics();
+    let none_in_flight = Limits {
+        calls_in_flight_max: 0,
+        ..Limits::default()
+    };
+    // One server that does not know the method, and one that refuses before it could know.
+    for limits in [Limits::default(), none_in_flight] {
+        let server = Server::start(limits);
+        let mut wire = Wire::open(server.addr).await;
+        wire.write(&request(1, "/made.Up/Path")).await;
+        wire.read_until(HEADERS).await.unwrap();
+    }
+    let text = metrics.render();
+    assert!(!text.contains("made.Up"), "{text}");
+    for code in ["Unimplemented", "ResourceExhausted"] {
+        let line = format!(r#"grpc_server_answer_seconds_count{{method="unknown",code="{code}"}}"#);
+        assert!(text.contains(&line), "{line} is not in\n{text}");
     }
 }

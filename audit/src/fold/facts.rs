@@ -4,6 +4,7 @@ use contracts::inventory::ReservationEvent;
 use contracts::order::{
     CancelOrder, CompleteOrder, OnShortage, OrderCommand, OrderEvent, PlaceOrder, Refusal,
 };
+use contracts::shared::TIMED_OUT;
 use messaging::clock::Timestamp;
 use messaging::envelope::Envelope;
 use order::domain::Message;
@@ -13,8 +14,8 @@ use crate::digest::{self, Digest};
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// To place an order.
-    Place(OnShortage),
+    /// To place an order, with its deadline.
+    Place(OnShortage, Option<i64>),
     /// To cancel it, for this reason.
     Cancel(Box<str>),
     /// To ship it.
@@ -38,7 +39,10 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn of(command: &OrderCommand, envelope: &Envelope, offset: i64) -> Self {
         let (content, wish) = match command {
-            OrderCommand::Place(place) => (place.content(), Wish::Place(place.on_shortage)),
+            OrderCommand::Place(place) => (
+                place.content(),
+                Wish::Place(place.on_shortage, place.reserve_by),
+            ),
             OrderCommand::Cancel(cancel) => (
                 cancel.content(),
                 Wish::Cancel(cancel.reason.as_str().into()),
@@ -65,12 +69,12 @@ impl Step {
     }
 
     pub(super) fn is_place(&self) -> bool {
-        matches!(self.wish, Wish::Place(_))
+        matches!(self.wish, Wish::Place(..))
     }
 
     pub(super) fn name(&self) -> &'static str {
         match self.wish {
-            Wish::Place(_) => "PlaceOrder",
+            Wish::Place(..) => "PlaceOrder",
             Wish::Cancel(_) => "CancelOrder",
             Wish::Complete => "CompleteOrder",
         }
@@ -81,12 +85,13 @@ impl Step {
     pub(super) fn message(&self, order_id: &str) -> Message {
         let order_id = order_id.to_owned();
         Message::Command(match &self.wish {
-            Wish::Place(on_shortage) => PlaceOrder {
+            Wish::Place(on_shortage, reserve_by) => PlaceOrder {
                 order_id,
                 customer_id: content_text(self.content),
                 currency: String::new(),
                 lines: Vec::new(),
                 on_shortage: *on_shortage,
+                reserve_by: *reserve_by,
             }
             .into(),
             Wish::Cancel(reason) => CancelOrder {
@@ -143,6 +148,8 @@ pub(super) struct Fact {
     /// Of products and quantities.
     pub(super) lines: Digest,
     pub(super) time: Timestamp,
+    /// The deadline that a placement carries.
+    pub(super) deadline: Option<Timestamp>,
     /// The products that it is short of, each on a line, and before them a refusal's reason.
     pub(super) short: Option<Box<str>>,
 }
@@ -161,6 +168,10 @@ impl Fact {
             body: body(event),
             lines,
             time: envelope.time,
+            deadline: match event {
+                OrderEvent::Placed(placed) => placed.reserve_by.map(Timestamp),
+                _ => None,
+            },
             short: None,
         }
     }
@@ -178,8 +189,9 @@ impl Fact {
                 (Kind::Backordered, None, Some(event.short.join("\n")))
             }
             ReservationEvent::Refused(event) => {
-                let short = format!("{}\n{}", event.reason.as_str(), event.short.join("\n"));
-                (Kind::Refused, None, Some(short))
+                let short = event.short.iter().map(String::as_str);
+                let short: Vec<_> = std::iter::once(event.why()).chain(short).collect();
+                (Kind::Refused, None, Some(short.join("\n")))
             }
         };
         Self {
@@ -190,8 +202,15 @@ impl Fact {
             body: 0,
             lines: lines.map_or(0, |lines| digest::lines(digest::pairs(lines))),
             time: envelope.time,
+            deadline: None,
             short: short.map(Into::into),
         }
+    }
+
+    /// Whether it says that the order's deadline has passed.
+    pub(super) fn is_timed_out(&self) -> bool {
+        let short = self.short.as_deref().unwrap_or_default();
+        self.kind == Kind::Refused && short.lines().next() == Some(TIMED_OUT)
     }
 
     /// The event of a reservation for Order's model, which looks at no lines.
@@ -226,7 +245,8 @@ impl Fact {
             }
             .into(),
             Kind::Refused => {
-                let reason = match short.remove(0).as_str() {
+                let why = short.remove(0);
+                let reason = match why.as_str() {
                     "UNKNOWN_PRODUCT" => Refusal::UnknownProduct,
                     _ => Refusal::OutOfStock,
                 };
@@ -235,6 +255,7 @@ impl Fact {
                     version,
                     reason,
                     short,
+                    timed_out: why == TIMED_OUT,
                 }
                 .into()
             }
@@ -273,7 +294,7 @@ pub(super) fn body(event: &OrderEvent) -> Digest {
         OrderEvent::Placed(placed) => digest::text(placed.on_shortage.as_str()),
         OrderEvent::Reserved(_) | OrderEvent::Completed(_) => 0,
         OrderEvent::Backordered(event) => short("", &event.short),
-        OrderEvent::Rejected(event) => short(event.reason.as_str(), &event.short),
+        OrderEvent::Rejected(event) => short(event.why(), &event.short),
         OrderEvent::Cancelled(event) => digest::text(&event.reason),
     }
 }

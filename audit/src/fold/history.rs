@@ -22,6 +22,7 @@ pub(super) struct OrderRow {
     pub(super) reason: Digest,
     pub(super) placed_at: Timestamp,
     pub(super) updated_at: Timestamp,
+    pub(super) deadline: Option<Timestamp>,
 }
 
 impl From<&order::domain::Order> for OrderRow {
@@ -34,6 +35,7 @@ impl From<&order::domain::Order> for OrderRow {
             reason: digest::text(&order.reason),
             placed_at: order.placed_at,
             updated_at: order.updated_at,
+            deadline: order.deadline,
         }
     }
 }
@@ -47,6 +49,7 @@ pub(super) struct ReservationRow {
     pub(super) lines: Digest,
     pub(super) has_position: bool,
     pub(super) has_fulfilment: bool,
+    pub(super) reserve_by: Option<Timestamp>,
     /// Stands in a queue, and only in those of its own products.
     pub(super) stands: Stands,
 }
@@ -80,6 +83,7 @@ impl From<&inventory::domain::reservation::Reservation> for ReservationRow {
             lines: digest::lines(lines),
             has_position: row.position.is_some(),
             has_fulfilment: row.fulfilment.is_some(),
+            reserve_by: row.reserve_by,
             stands,
         }
     }

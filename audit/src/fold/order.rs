@@ -229,6 +229,11 @@ fn compare(
     }
 }
 
+/// For comparison: no time is 0.
+fn deadline(row: &OrderRow) -> i64 {
+    row.deadline.map_or(0, |deadline| deadline.0)
+}
+
 /// The fields that differ, in words.
 fn difference(expected: &OrderRow, found: &OrderRow) -> String {
     let mut text = String::new();
@@ -245,6 +250,7 @@ fn difference(expected: &OrderRow, found: &OrderRow) -> String {
         ),
         ("placed_at", expected.placed_at.0, found.placed_at.0),
         ("updated_at", expected.updated_at.0, found.updated_at.0),
+        ("deadline", deadline(expected), deadline(found)),
     ] {
         if expected != found {
             let _ = write!(text, " {name} {found}, not {expected};");

@@ -14,9 +14,9 @@ use contracts::order::OrderEvent;
 use contracts::source;
 use messaging::clock::Timestamp;
 use messaging::envelope::event_id;
-use order::domain::{Entry, apply};
+use order::domain::{Defaults, Entry, Order, apply};
 
-use super::facts::{self, Fact, Step};
+use super::facts::{self, Fact, Kind, Step};
 use super::history::{History, OrderRow};
 use crate::digest::{self, Digest};
 
@@ -105,7 +105,8 @@ enum Next {
 
 fn follow(state: &State, input: &Input, events: &[Fact]) -> Next {
     let next = events.get(state.events);
-    match apply(state.entry.clone(), &input.message, input.time) {
+    let defaults = Defaults::default();
+    match apply(state.entry.clone(), &input.message, input.time, defaults) {
         // Told of an order that is not placed yet: it was placed before.
         Err(_) => Next::Never,
         Ok((entry, None)) => match next {
@@ -113,10 +114,22 @@ fn follow(state: &State, input: &Input, events: &[Fact]) -> Next {
             _ => Next::Nothing(entry),
         },
         Ok((entry, Some(event))) => match next {
-            Some(next) if is_told(&event, input, next) => Next::Event(entry),
+            Some(next) if is_told(&event, input, next) => Next::Event(in_force(entry, next)),
             Some(_) => Next::Never,
             None => Next::Untold(describe(&event)),
         },
+    }
+}
+
+/// The entry with the deadline that its placement tells: where the client left it open, the store's own
+/// was in force, which is in no log but there.
+fn in_force(entry: Entry, fact: &Fact) -> Entry {
+    match entry {
+        Entry::Known(order) if fact.kind == Kind::Placed => Entry::Known(Order {
+            deadline: fact.deadline,
+            ..order
+        }),
+        _ => entry,
     }
 }
 
@@ -126,7 +139,13 @@ fn is_told(event: &OrderEvent, input: &Input, fact: &Fact) -> bool {
         && fact.version == event.version()
         && fact.kind == facts::kind_of(event)
         && fact.body == facts::body(event)
-        && (!matches!(event, OrderEvent::Placed(_)) || fact.lines == input.lines)
+        && match event {
+            OrderEvent::Placed(placed) => {
+                let asked = placed.reserve_by.map(Timestamp);
+                fact.lines == input.lines && (asked.is_none() || fact.deadline == asked)
+            }
+            _ => true,
+        }
 }
 
 fn describe(event: &OrderEvent) -> String {

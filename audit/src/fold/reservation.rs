@@ -142,6 +142,7 @@ fn fold(order_id: &str, history: &History, placed: &Fact) -> Result<Folded, Stri
             (None, Kind::Reserved) => (Some(placed), placed.lines),
             (None, Kind::Backordered | Kind::Refused) => (Some(placed), 0),
             (Some(Status::Waiting), Kind::Reserved) => (None, placed.lines),
+            (Some(Status::Waiting), Kind::Refused) if fact.is_timed_out() => (None, 0),
             (Some(Status::Waiting), Kind::Released) => {
                 (ended(history, Kind::Cancelled), digest::lines([]))
             }
@@ -152,11 +153,25 @@ fn fold(order_id: &str, history: &History, placed: &Fact) -> Result<Folded, Stri
         if fact.lines != lines {
             return wrong("has other lines than the order");
         }
-        // What woke a waiter may be any receipt, release or leaving waiter.
-        if !(before == Some(Status::Waiting) && fact.kind == Kind::Reserved)
-            && cause.is_none_or(|cause| fact.cause != id_of(order_id, cause))
-        {
+        let is_caused = match (before, fact.kind) {
+            // What woke a waiter may be any receipt, release or leaving waiter.
+            (Some(Status::Waiting), Kind::Reserved) => true,
+            (Some(Status::Waiting), Kind::Refused) => fact.cause == wait_of(order_id, fact),
+            _ => cause.is_some_and(|cause| fact.cause == id_of(order_id, cause)),
+        };
+        if !is_caused {
             return wrong("was not caused by this order's event");
+        }
+        // By the clock of whoever decided, which the event carries.
+        let is_late = placed.deadline.is_some_and(|by| by <= fact.time);
+        match fact.kind {
+            Kind::Reserved | Kind::Backordered if is_late => {
+                return wrong("was decided after the order's deadline");
+            }
+            Kind::Refused if fact.is_timed_out() && !is_late => {
+                return wrong("was decided before the order's deadline");
+            }
+            _ => {}
         }
         let waited = folded.is_some_and(|folded| folded.waited) || fact.kind == Kind::Backordered;
         let served = folded.is_some_and(|folded| folded.served)
@@ -177,6 +192,12 @@ fn ended(history: &History, kind: Kind) -> Option<&Fact> {
 
 fn id_of(order_id: &str, fact: &Fact) -> Digest {
     let id = event_id(source::ORDER, orders::AGGREGATE, order_id, fact.version);
+    digest::text(&id.to_string())
+}
+
+/// The id of the event that began the wait which `fact` ends.
+fn wait_of(order_id: &str, fact: &Fact) -> Digest {
+    let id = event_id(source::INVENTORY, AGGREGATE, order_id, fact.version - 1);
     digest::text(&id.to_string())
 }
 
@@ -206,6 +227,8 @@ fn difference(
         ))
     } else if row.lines != placed.lines {
         Some("its reservation's row has other lines than OrderPlaced".to_owned())
+    } else if row.reserve_by != placed.deadline {
+        Some("its reservation's row has another deadline than OrderPlaced".to_owned())
     } else if (row.has_position, row.has_fulfilment) != (folded.waited, folded.served) {
         Some("its reservation's row has a place in the queues or a number of service that its events do not give".to_owned())
     } else if (row.stands == Stands::InItsQueues) != waits || row.stands == Stands::Elsewhere {

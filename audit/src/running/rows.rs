@@ -2,9 +2,9 @@
 
 use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
 use contracts::proto::{self, OrderRow, ReservationRow};
+use contracts::time;
 use inventory::domain::ids::{OrderId, ProductId};
 use inventory::domain::reservation::{self, Flow, Reservation};
-use messaging::clock::Timestamp;
 use order::domain::{Order, Status};
 
 use super::Error;
@@ -37,13 +37,19 @@ pub(super) fn order(row: OrderRow) -> Result<Order, Error> {
             currency: order.currency,
             lines: lines.collect(),
             on_shortage,
+            reserve_by: order.reserve_by.as_ref().map(|by| time::read(by).0),
         },
         status,
         version: order.version,
         reservation_version,
         reason: order.reason,
-        placed_at: order.placed_at.map(timestamp).unwrap_or_default(),
-        updated_at: order.updated_at.map(timestamp).unwrap_or_default(),
+        placed_at: order.placed_at.as_ref().map(time::read).unwrap_or_default(),
+        updated_at: order
+            .updated_at
+            .as_ref()
+            .map(time::read)
+            .unwrap_or_default(),
+        deadline: order.deadline.as_ref().map(time::read),
     })
 }
 
@@ -71,18 +77,10 @@ pub(super) fn reservation(row: ReservationRow) -> Result<Reservation, Error> {
             .map(|line| (ProductId::from(line.product_id), line.quantity))
             .collect(),
         short: row.short.into_iter().map(ProductId::from).collect(),
+        reserve_by: row.reserve_by.as_ref().map(time::read),
         flow: Flow {
             correlation_id: String::new(),
             traceparent: None,
         },
     })
-}
-
-/// A time, in milliseconds.
-pub(super) fn timestamp(time: prost_types::Timestamp) -> Timestamp {
-    Timestamp(
-        time.seconds
-            .saturating_mul(1_000)
-            .saturating_add(i64::from(time.nanos) / 1_000_000),
-    )
 }

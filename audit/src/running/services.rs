@@ -162,7 +162,7 @@ fn checkpoint(from: GetCheckpointResponse) -> Checkpoint {
         let of = Shard {
             cursors: cursors.collect(),
             outbox_rows: shard.outbox_rows,
-            outbox_oldest: shard.outbox_oldest.map(rows::timestamp),
+            outbox_oldest: shard.outbox_oldest.map(|time| contracts::time::read(&time)),
         };
         (shard.shard, of)
     };

@@ -17,7 +17,7 @@ use messaging::context::{ContentHash, Context, Incoming, Outgoing, Recognised};
 use messaging::envelope::{Envelope, event_id};
 use messaging::log::Bounds;
 use messaging::partitioner::partition_of;
-use order::domain::{Entry, Message as ToOrder, Seen, apply};
+use order::domain::{Defaults, Entry, Message as ToOrder, Seen, apply};
 
 use crate::checkpoint::Checkpoint;
 use crate::digest;
@@ -121,6 +121,17 @@ impl World {
     }
 
     pub(crate) fn place(&mut self, order_id: &str, lines: &[(&str, i32)], on_shortage: OnShortage) {
+        self.place_by(order_id, lines, on_shortage, None);
+    }
+
+    /// An order with a deadline, which this world's Inventory does not keep to.
+    pub(crate) fn place_by(
+        &mut self,
+        order_id: &str,
+        lines: &[(&str, i32)],
+        on_shortage: OnShortage,
+        reserve_by: Option<i64>,
+    ) {
         let line = |(product_id, quantity): &(&str, i32)| PlaceOrderLine {
             product_id: (*product_id).to_owned(),
             quantity: *quantity,
@@ -132,6 +143,7 @@ impl World {
             currency: "GBP".to_owned(),
             lines: lines.iter().map(line).collect(),
             on_shortage,
+            reserve_by,
         };
         self.command(place.into());
     }
@@ -302,7 +314,7 @@ impl World {
             self.orders.insert(order_id, entry);
             return;
         }
-        let (entry, event) = apply(entry, &message, envelope.time).unwrap();
+        let (entry, event) = apply(entry, &message, envelope.time, Defaults::default()).unwrap();
         self.orders.insert(order_id.clone(), entry);
         if let Some(event) = event {
             let from = (source::ORDER, contracts::order::AGGREGATE);

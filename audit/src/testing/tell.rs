@@ -76,15 +76,17 @@ impl World {
                 reason,
                 short,
             } => {
+                let timed_out = reason == Refused::TimedOut;
                 let reason = match reason {
                     Refused::UnknownProduct => Refusal::UnknownProduct,
-                    Refused::OutOfStock => Refusal::OutOfStock,
+                    Refused::OutOfStock | Refused::TimedOut => Refusal::OutOfStock,
                 };
                 StockRefused {
                     order_id: order_id.to_string(),
                     version,
                     reason,
                     short: names(&short),
+                    timed_out,
                 }
                 .into()
             }

@@ -57,7 +57,7 @@ fn of_order(name: &str, before: &'static [Telling<Told>], now: Telling<Told>) ->
         for number in 0..MESSAGES {
             state.insert(order_id(number), Loaded::Nothing, Entry::Unknown);
         }
-        after(OrderContext, state, before, now)
+        after(OrderContext::default(), state, before, now)
     })
 }
 
@@ -221,6 +221,7 @@ fn refused(number: u64) -> Incoming<Told> {
         version: 1,
         reason: Refusal::OutOfStock,
         short: vec![product_id(number)],
+        timed_out: false,
     };
     reservation(number, event)
 }
@@ -249,6 +250,7 @@ fn placed(number: u64) -> Incoming<Asked> {
         version: 1,
         lines: lines(number),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     };
     incoming(number, event, Asked::Placed)
 }

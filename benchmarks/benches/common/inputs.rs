@@ -39,6 +39,7 @@ pub(crate) fn place_order(number: u64) -> PlaceOrder {
         currency: "GBP".to_owned(),
         lines: (0..LINES).map(line).collect(),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
     .sorted()
 }

@@ -45,7 +45,7 @@ impl<S: Store<OrderContext>> Owner<S> {
             .await
             .expect("a new database agrees");
         store.claim(SHARD, EPOCH).await.expect("nobody has it");
-        let writes = OrderContext.writes();
+        let writes = OrderContext::default().writes();
         let writer = Writer::bind(&MemoryRegistry::new(), writes, Binding::Register).await;
         Self {
             store,
@@ -103,7 +103,7 @@ impl<S: Store<OrderContext>> Owner<S> {
     }
 
     fn record(&self, outgoing: &Outgoing<OrderEvent>) -> Record {
-        let encoded = OrderContext.encode(&self.writer, &outgoing.event);
+        let encoded = OrderContext::default().encode(&self.writer, &outgoing.event);
         let encoded = encoded.expect("the event fits its schema");
         let id = event_id(
             source::ORDER,
@@ -158,7 +158,7 @@ impl<S: Store<OrderContext>> Owner<S> {
 fn decide(state: &mut State, messages: &[Incoming<Message>]) -> Vec<Outgoing<OrderEvent>> {
     let decided = messages
         .iter()
-        .map(|incoming| OrderContext.decide(state, incoming));
+        .map(|incoming| OrderContext::default().decide(state, incoming));
     let decided = decided.map(|events| events.expect("an order can be placed"));
     decided.flatten().collect()
 }

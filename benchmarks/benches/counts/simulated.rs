@@ -97,7 +97,9 @@ impl Store {
         orders.observe(Arc::clone(&commits) as Arc<dyn Observer>);
         stock.observe(Arc::clone(&commits) as Arc<dyn Observer>);
         let services = [
-            surroundings.start(OrderContext, Arc::new(orders)).await,
+            surroundings
+                .start(OrderContext::default(), Arc::new(orders))
+                .await,
             surroundings
                 .start(InventoryContext::default(), Arc::new(stock))
                 .await,

@@ -98,6 +98,7 @@ impl Log {
     /// [`Error::InUse`] if another process has it, [`Error::Corrupt`] if something acknowledged is
     /// damaged or missing (nothing is changed then), [`Error::Io`].
     pub fn open(config: Config) -> Result<Self, Error> {
+        crate::counters::describe();
         let lock = DirLock::acquire(&config.data_dir)?;
         let broker = Arc::new(open_broker(Arc::new(RealFiles), &config)?);
         Ok(Self {

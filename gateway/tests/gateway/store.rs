@@ -209,6 +209,7 @@ pub(crate) fn placed(order_id: &str) -> PlaceOrder {
         currency: "GBP".to_owned(),
         lines: vec![line("PRODUCT_001", 3, 1_000), line("PRODUCT_002", 2, 500)],
         on_shortage: contracts::order::OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use messaging::clock::Timestamp;
+
+use super::deadline::Earliest;
 use super::ids::{OrderId, ProductId, ReceiptId};
 use super::marks::{Mark, Marks};
 use super::queue::Queue;
@@ -10,7 +13,7 @@ use super::reservation::Reservation;
 use super::rows::{NotLoaded, Rows};
 use super::stock::Stock;
 
-/// The book's own counters: the next number of each kind.
+/// The book's own row: the next number of each kind, and the next deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// Next place in the queues; one line of places for the whole book.
@@ -19,6 +22,8 @@ pub struct Counters {
     pub fulfilment: i64,
     /// Next number of a mark.
     pub mark: i64,
+    /// No waiter's deadline lies before this; `None` if no waiter has one.
+    pub due: Option<Timestamp>,
 }
 
 impl Default for Counters {
@@ -27,6 +32,7 @@ impl Default for Counters {
             position: 1,
             fulfilment: 1,
             mark: 1,
+            due: None,
         }
     }
 }
@@ -43,7 +49,9 @@ pub struct Book {
     pub(super) receipts: Rows<ReceiptId, Receipt>,
     pub(super) reservations: Rows<OrderId, Reservation>,
     pub(super) marks: Marks,
+    pub(super) earliest: Option<Earliest>,
     queues: BTreeMap<ProductId, Queue>,
+    now: Timestamp,
 }
 
 impl Book {
@@ -57,8 +65,32 @@ impl Book {
             receipts: Rows::new("receipt"),
             reservations: Rows::new("reservation of"),
             marks: Marks::default(),
+            earliest: None,
             queues: BTreeMap::new(),
+            now: Timestamp(i64::MIN),
         }
+    }
+
+    /// Takes in the time of the turn. Before that no deadline has passed.
+    pub fn tell_time(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// The time of the turn.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether a waiter's deadline may have passed.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.is_late(self.counters.due)
+    }
+
+    /// Takes in the waiters with the earliest deadlines.
+    pub fn load_earliest(&mut self, earliest: Earliest) {
+        self.earliest = Some(earliest);
     }
 
     /// Takes in a product's stock; `None` if it was never received.
@@ -219,6 +251,17 @@ impl Book {
         };
         self.counters.mark += 1;
         self.marks.set(product.clone(), mark);
+    }
+
+    /// Whether it is too late for an order that must be reserved by then.
+    pub(super) fn is_late(&self, deadline: Option<Timestamp>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// Somebody waits whose deadline this is.
+    pub(super) fn expect(&mut self, deadline: Option<Timestamp>) {
+        let deadlines = self.counters.due.into_iter().chain(deadline);
+        self.counters.due = deadlines.min();
     }
 
     /// The next place in the queues.

@@ -10,6 +10,8 @@ pub enum Refusal {
     UnknownProduct,
     /// It does not want to wait and is short of something.
     OutOfStock,
+    /// Its deadline passed before it was reserved.
+    TimedOut,
 }
 
 /// One change, with the version that it led to.
@@ -41,7 +43,7 @@ pub enum Event {
         version: i64,
         /// Why.
         reason: Refusal,
-        /// The products that are unknown or short, sorted.
+        /// The products that are unknown or short, or that it waited for, sorted.
         short: Vec<ProductId>,
     },
     /// The order's promise is taken back, or it waits no longer.

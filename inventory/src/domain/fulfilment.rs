@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use messaging::context::{Cause, Outgoing};
 
 use super::book::Book;
+use super::deadline;
 use super::event::Event;
 use super::ids::{OrderId, ProductId};
 use super::place::hold;
@@ -19,13 +20,15 @@ use super::rows::NotLoaded;
 /// What a pass did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
-    /// Waiters served, in order.
+    /// Waiters served, and those found too late, in order.
     pub outgoing: Vec<Outgoing<Event>>,
     /// Whether marks are left.
     pub more: bool,
 }
 
 /// Looks at the first waiters of marked products, at most `waiters_max` of them.
+///
+/// One whose deadline has passed is refused, not served.
 ///
 /// Where the loaded part of the book does not suffice it stops for that product and leaves the
 /// mark to a later turn: a pass over a small part serves fewer, never others.
@@ -37,7 +40,7 @@ pub fn pass(book: &mut Book, waiters_max: usize) -> Pass {
             break;
         };
         match look(book, &product, &mark.causation_id) {
-            Ok(Look::Served(served)) => outgoing.push(served),
+            Ok(Look::Served(told) | Look::Late(told)) => outgoing.push(told),
             Ok(Look::Moved) => {}
             Ok(Look::Done) => book.marks.clear(&product),
             Err(NotLoaded { .. }) => {
@@ -54,6 +57,8 @@ pub fn pass(book: &mut Book, waiters_max: usize) -> Pass {
 enum Look {
     /// The first waiter got everything.
     Served(Outgoing<Event>),
+    /// The first waiter's deadline has passed: it has left.
+    Late(Outgoing<Event>),
     /// The first waiter is short of something else: it waits there now.
     Moved,
     /// Nobody waits, or the first waiter is still short of this product.
@@ -67,6 +72,9 @@ fn look(book: &mut Book, product: &ProductId, causation_id: &str) -> Result<Look
     };
     let order_id = order_id.clone();
     let waiter = waiter(book, &order_id)?;
+    if book.is_late(waiter.reserve_by) {
+        return Ok(Look::Late(deadline::time_out(book, waiter)));
+    }
     let short = short(book, &waiter, position)?;
     if short.contains(product) {
         return Ok(Look::Done);

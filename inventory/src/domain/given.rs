@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use messaging::clock::Timestamp;
+
 use super::book::{Book, Counters};
 use super::event::Event;
 use super::fulfilment::Pass;
@@ -54,6 +56,7 @@ impl Given {
                 fulfilment: None,
                 short: lines.keys().filter(|_| waits).cloned().collect(),
                 lines,
+                reserve_by: None,
                 flow: flow(id),
             }),
         );
@@ -69,6 +72,20 @@ impl Book {
     pub(crate) fn place(&mut self, order: &str, asked: &[(&str, i32)]) -> Event {
         self.look_at(order, asked);
         place::place(self, placement(order, 1, asked)).unwrap()
+    }
+
+    pub(crate) fn place_by(
+        &mut self,
+        order: &str,
+        asked: &[(&str, i32)],
+        deadline: Timestamp,
+    ) -> Event {
+        self.look_at(order, asked);
+        let placement = Placement {
+            reserve_by: Some(deadline),
+            ..placement(order, 1, asked)
+        };
+        place::place(self, placement).unwrap()
     }
 
     pub(crate) fn place_or_reject(&mut self, order: &str, asked: &[(&str, i32)]) -> Event {
@@ -127,6 +144,7 @@ pub(crate) fn placement(order: &str, order_version: i64, asked: &[(&str, i32)]) 
         order_version,
         lines: lines(asked),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
         flow: flow(order),
     }
 }

@@ -8,10 +8,12 @@
 //! | [`place`] | an order is held whole, waits, or is refused |
 //! | [`settle`] | a cancelled order gives back, a completed one ships |
 //! | [`receive`] | goods arrive, once per receipt |
+//! | [`deadline`] | who is not served in time is refused, and frees the queue |
 //! | [`fulfilment`] | waiters are served in order, a bounded number at a time |
 
 pub mod book;
 pub mod changes;
+pub mod deadline;
 pub mod event;
 pub mod fulfilment;
 pub mod ids;

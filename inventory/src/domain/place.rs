@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use messaging::clock::Timestamp;
+
 use super::book::Book;
 use super::event::{Event, Refusal};
 use super::ids::{OrderId, ProductId};
@@ -28,6 +30,8 @@ pub struct Placement {
     pub lines: Lines,
     /// What to do when something is short.
     pub on_shortage: OnShortage,
+    /// It must be held before this instant.
+    pub reserve_by: Option<Timestamp>,
     /// The order's flow.
     pub flow: Flow,
 }
@@ -52,7 +56,8 @@ pub enum Error {
 ///
 /// A line is short when too little is available, or when somebody waits for the product already:
 /// nobody passes an earlier waiter. Nothing short: all lines are held. Otherwise nothing is held,
-/// and the order stands in the queues of what it is short of, and only of that.
+/// and the order stands in the queues of what it is short of, and only of that. After its deadline it
+/// gets nothing, whatever there is.
 ///
 /// # Errors
 /// See [`Error`].
@@ -68,6 +73,9 @@ pub fn place(book: &mut Book, placement: Placement) -> Result<Event, Error> {
         return Ok(refuse(book, placement, Refusal::UnknownProduct, unknown));
     }
     let short = short(book, &placement.lines)?;
+    if book.is_late(placement.reserve_by) {
+        return Ok(refuse(book, placement, Refusal::TimedOut, short));
+    }
     if short.is_empty() {
         return Ok(reserve(book, placement)?);
     }
@@ -125,6 +133,7 @@ fn backorder(book: &mut Book, placement: Placement, short: BTreeSet<ProductId>) 
         short: short.iter().cloned().collect(),
     };
     let position = Some(book.take_position());
+    book.expect(placement.reserve_by);
     book.put_reservation(Reservation {
         position,
         short,
@@ -159,6 +168,7 @@ fn first(placement: Placement, status: Status) -> Reservation {
         fulfilment: None,
         lines: placement.lines,
         short: BTreeSet::new(),
+        reserve_by: placement.reserve_by,
         flow: placement.flow,
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use messaging::clock::Timestamp;
+
 use super::ids::{OrderId, ProductId};
 
 /// Pieces per product of one order; sorted, no product twice.
 pub type Lines = BTreeMap<ProductId, i32>;
 
-/// How a reservation stands. `Waiting` becomes `Held` or `Released`; `Held` becomes `Released` or
+/// How a reservation stands. `Waiting` becomes `Held`, `Released` or `Refused`; `Held` becomes `Released` or
 /// `Shipped`; the others stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -15,7 +17,7 @@ pub enum Status {
     Held,
     /// Nothing is promised; it stands in the queues of what it is short of.
     Waiting,
-    /// It was not accepted.
+    /// It was not accepted, or its deadline has passed.
     Refused,
     /// It was given back, or left its queues.
     Released,
@@ -80,6 +82,8 @@ pub struct Reservation {
     pub lines: Lines,
     /// The products in whose queues it stands; empty unless it waits.
     pub short: BTreeSet<ProductId>,
+    /// It is held before this instant, or refused.
+    pub reserve_by: Option<Timestamp>,
     /// The order's flow.
     pub flow: Flow,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use contracts::proto::inventory_audit_service_server::InventoryAuditService;
 use contracts::proto::reservation_row::Line;
 use contracts::proto::{ExportReservationsRequest, ExportReservationsResponse, ReservationRow};
+use contracts::time;
 use contracts::validate::Violation;
 use futures::stream::{self, Stream, StreamExt};
 use messaging::status;
@@ -116,5 +117,6 @@ fn row(reservation: &Reservation, places: Vec<i64>) -> ReservationRow {
         lines: reservation.lines.iter().map(line).collect(),
         short: reservation.short.iter().map(ToString::to_string).collect(),
         places,
+        reserve_by: reservation.reserve_by.map(time::shown),
     }
 }

@@ -8,6 +8,7 @@ use messaging::store::Error;
 use super::BookTables;
 use crate::context::Message;
 use crate::domain::book::Book;
+use crate::domain::deadline::Earliest;
 use crate::domain::ids::{OrderId, ProductId, ReceiptId};
 use crate::limits::Bounds;
 
@@ -91,6 +92,7 @@ pub async fn load_follow_up(
     book: &mut Book,
     bounds: &Bounds,
 ) -> Result<(), Error> {
+    load_earliest(tables, book, bounds).await?;
     let mut marks = tables.marks(bounds.products_per_turn + 1).await?;
     let beyond = marks.len() > bounds.products_per_turn;
     marks.truncate(bounds.products_per_turn);
@@ -121,6 +123,24 @@ pub async fn load_follow_up(
     )
     .await?;
     load_stock(tables, book, products).await
+}
+
+/// Loads the waiters whose deadline has passed, a bounded number; asks only if there may be one. Those
+/// behind them are served in the turn that follows: what they need is loaded for the marks of then.
+async fn load_earliest(
+    tables: &mut impl BookTables,
+    book: &mut Book,
+    bounds: &Bounds,
+) -> Result<(), Error> {
+    if !book.is_due() {
+        return Ok(());
+    }
+    let most = bounds.waiters_per_turn;
+    let earliest = Earliest::at(book.now(), tables.deadlines(most + 1).await?, most);
+    let passed = earliest.passed.iter().cloned().collect();
+    load_reservations(tables, book, passed).await?;
+    book.load_earliest(earliest);
+    Ok(())
 }
 
 fn first_waiters(book: &Book, products: &BTreeSet<ProductId>) -> BTreeSet<OrderId> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use messaging::clock::Timestamp;
 use messaging::store::memory::{Reader, Tx, View};
 use messaging::store::{Error, ErrorKind, Tables};
 
@@ -131,6 +132,13 @@ impl BookTables for MemoryBook<'_> {
         Ok(marks)
     }
 
+    async fn deadlines(&mut self, limit: usize) -> Result<Vec<(Timestamp, OrderId)>, Error> {
+        let mut waiting = self.0.select(deadlines).await?;
+        waiting.sort_unstable();
+        waiting.truncate(limit);
+        Ok(waiting)
+    }
+
     async fn write(&mut self, changes: &Changes<'_>) -> Result<(), Error> {
         check(changes)?;
         let tx = &mut *self.0;
@@ -238,6 +246,17 @@ fn counters(rows: View<'_>) -> Result<Counters, Error> {
 
 fn marks(rows: View<'_>) -> Result<Vec<(ProductId, Mark)>, Error> {
     by_id(rows, FULFILMENT_MARK)
+}
+
+/// Who waits with a deadline, in no order.
+fn deadlines(rows: View<'_>) -> Result<Vec<(Timestamp, OrderId)>, Error> {
+    let rows = by_id::<OrderId, Reservation>(rows, RESERVATION)?;
+    let waiting = rows
+        .into_iter()
+        .filter(|(_, row)| row.status == Status::Waiting);
+    Ok(waiting
+        .filter_map(|(order_id, row)| Some((row.reserve_by?, order_id)))
+        .collect())
 }
 
 /// All committed rows of the book.

@@ -6,6 +6,7 @@
 use std::future::Future;
 
 use async_trait::async_trait;
+use messaging::clock::Timestamp;
 use messaging::store::Error;
 
 use crate::domain::book::Counters;
@@ -62,6 +63,12 @@ pub trait BookTables: Send {
         &mut self,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(ProductId, Mark)>, Error>> + Send;
+
+    /// The `limit` waiters with the earliest deadlines, earliest first.
+    fn deadlines(
+        &mut self,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(Timestamp, OrderId)>, Error>> + Send;
 
     /// Writes the changes.
     fn write(&mut self, changes: &Changes<'_>) -> impl Future<Output = Result<(), Error>> + Send;

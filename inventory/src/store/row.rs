@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use messaging::clock::Timestamp;
 use messaging::store::sql::{Get, SqlRow};
 use sqlx::Error;
 
 use super::Placed;
+use crate::domain::book::Counters;
 use crate::domain::ids::{OrderId, ProductId, ReceiptId};
 use crate::domain::marks::Mark;
 use crate::domain::receive::Receipt;
@@ -37,6 +39,22 @@ pub(super) fn waiter_of(
     (product, position, order_id): (String, i64, String),
 ) -> (ProductId, i64, OrderId) {
     (ProductId::from(product), position, OrderId::from(order_id))
+}
+
+/// A waiter with a deadline in the columns reserve_by, order_id.
+pub(super) fn deadline_of((reserve_by, order_id): (i64, String)) -> (Timestamp, OrderId) {
+    (Timestamp(reserve_by), OrderId::from(order_id))
+}
+
+/// The book's own row in the columns next_position, next_fulfilment, next_mark, next_deadline.
+pub(super) fn counters_of(row: (i64, i64, i64, Option<i64>)) -> Counters {
+    let (position, fulfilment, mark, due) = row;
+    Counters {
+        position,
+        fulfilment,
+        mark,
+        due: due.map(Timestamp),
+    }
 }
 
 /// A mark in the columns product_id, sequence, causation_id.
@@ -111,6 +129,7 @@ fn without_lines(order_id: &str, row: &impl SqlRow) -> Result<Reservation, Error
         fulfilment: row.read("fulfilment")?,
         lines: Lines::new(),
         short: BTreeSet::new(),
+        reserve_by: Get::<Option<i64>>::read(row, "reserve_by")?.map(Timestamp),
         flow: Flow {
             correlation_id: row.read("correlation_id")?,
             traceparent: row.read("traceparent")?,

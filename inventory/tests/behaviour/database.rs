@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::order::OnShortage;
 use contracts::proto::inventory_audit_service_server::InventoryAuditService;
@@ -15,6 +16,7 @@ use inventory::domain::stock::Stock;
 use inventory::limits::Bounds;
 use inventory::service::export::ReservationExport;
 use inventory::store::Queries;
+use messaging::clock::Timestamp;
 use messaging::context::{Incoming, Recognised};
 use messaging::store::postgres::scratch;
 use proptest::prelude::*;
@@ -22,9 +24,9 @@ use tonic::Request;
 
 use crate::databases::{Database, Kind, PostgresServer, SqliteFile};
 use crate::story::{
-    Senders, Step, batches, cancelled, completed, incoming, placed, receive, steps,
+    Senders, Step, batches, cancelled, completed, incoming, placed, placed_by, receive, steps,
 };
-use crate::world::{NO_PASS, World};
+use crate::world::{NO_PASS, World, nobody_is_late};
 
 /// Each test, once for each database.
 macro_rules! on_every_database {
@@ -55,6 +57,7 @@ on_every_database! {
     a_pass_that_was_cut_short_goes_on_after_a_restart,
     a_receipt_counts_once_and_other_content_under_its_id_is_a_conflict,
     repeats_of_an_orders_events_change_nothing,
+    a_deadline_that_passes_between_two_turns_is_found_after_a_restart,
     queries_see_what_is_committed_page_by_page,
     an_export_gives_every_reservation_once_and_named_ones_with_their_places,
     the_database_itself_refuses_more_reserved_than_there_is,
@@ -90,14 +93,18 @@ async fn agrees_with_memory<K: Kind>(
     let told = batches.len();
     for (number, batch) in batches.into_iter().chain(rest).enumerate() {
         let messages = senders.send_all(&batch, |order| plain.holdings.status(order));
+        // In the end every deadline has passed.
+        let long_after = Duration::from_secs(u64::from(number >= told));
+        plain.now = senders.now().plus(long_after);
         let expected = plain.turn_beside(bounds, &messages).await;
-        let found = database.turn(&messages).await;
+        let found = database.turn_at(plain.now, &messages).await;
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(&database.dump().await, &plain.holdings);
         if number >= told && !expected.more {
             break;
         }
     }
+    prop_assert!(nobody_is_late(&plain));
     database.close().await;
     Ok(())
 }
@@ -221,6 +228,59 @@ async fn repeats_of_an_orders_events_change_nothing<K: Kind>(place: K::Place) {
     let again = database.turn(&story).await;
     assert_eq!(again.recognised, [Recognised::Duplicate; 3]);
     assert_eq!(database.dump().await, before);
+}
+
+async fn a_deadline_that_passes_between_two_turns_is_found_after_a_restart<K: Kind>(
+    place: K::Place,
+) {
+    let by = |id: &str, quantity, reserve_by| {
+        let lines = BTreeMap::from([(1, quantity)]);
+        let message = placed_by(id, &lines, OnShortage::Backorder, reserve_by);
+        incoming(&format!("place {id}"), message)
+    };
+    let one_at_a_time = Bounds {
+        waiters_per_turn: 1,
+        ..Bounds::default()
+    };
+    let database = Database::<K>::open(&place, one_at_a_time).await;
+    let start = Timestamp(1_000);
+    database.turn_at(start, &[goods("R1", "P1", 1)]).await;
+    let batch = [
+        by("O1", 2, Some(5_000)),
+        by("O2", 2, Some(4_000)),
+        by("O3", 2, Some(9_000)),
+        by("O4", 1, None),
+        by("O5", 1, Some(500)),
+    ];
+    let turned = database.turn_at(start, &batch).await;
+    assert_eq!(turned.outgoing.len(), 5);
+    let status = async |database: &Database<K>, id| database.dump().await.status(id);
+    assert_eq!(status(&database, "O5").await, Some(Status::Refused));
+    assert_eq!(
+        database.dump().await.counters.due,
+        Some(Timestamp(4_000)),
+        "whoever comes next can see when to wake up"
+    );
+    database.close().await;
+
+    let database = Database::<K>::open(&place, one_at_a_time).await;
+    let late = Timestamp(5_000);
+    for id in ["O2", "O1"] {
+        database.turn_at(late, &[]).await;
+        assert_eq!(status(&database, id).await, Some(Status::Refused), "{id}");
+    }
+    assert_eq!(
+        database.dump().await.counters.due,
+        Some(Timestamp(9_000)),
+        "O3's is the next"
+    );
+    database.turn_at(Timestamp(9_000), &[]).await;
+    while database.turn_at(Timestamp(9_000), &[]).await.more {}
+    assert_eq!(status(&database, "O3").await, Some(Status::Refused));
+    assert_eq!(status(&database, "O4").await, Some(Status::Held));
+    let rows = database.dump().await;
+    assert!(rows.waiters.is_empty());
+    assert_eq!(rows.counters.due, None);
 }
 
 async fn queries_see_what_is_committed_page_by_page<K: Kind>(place: K::Place) {

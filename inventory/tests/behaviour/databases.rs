@@ -15,6 +15,7 @@ use inventory::store::memory::Holdings;
 use inventory::store::postgres::{PostgresQueries, PostgresTables};
 use inventory::store::sqlite::{SqliteQueries, SqliteTables};
 use inventory::store::{Export, Queries, postgres, sqlite};
+use messaging::clock::Timestamp;
 use messaging::context::Incoming;
 use messaging::shard::Epoch;
 use messaging::store::Store;
@@ -25,7 +26,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::world::{SHARD, Turned, turn};
+use crate::world::{NEVER, SHARD, Turned, turn};
 
 /// A kind of database.
 pub(crate) trait Kind {
@@ -133,6 +134,11 @@ fn text(row: &impl SqlRow, column: &'static str) -> String {
     row.read(column).unwrap()
 }
 
+fn deadline(row: &impl SqlRow, column: &'static str) -> Option<Timestamp> {
+    let millis: Option<i64> = row.read(column).unwrap();
+    millis.map(Timestamp)
+}
+
 impl<K: Kind> Database<K> {
     pub(crate) async fn open(place: &K::Place, bounds: Bounds) -> Self {
         let store = K::open(place, bounds).await;
@@ -150,7 +156,11 @@ impl<K: Kind> Database<K> {
     }
 
     pub(crate) async fn turn(&self, messages: &[Incoming<Message>]) -> Turned {
-        turn(&self.store, self.epoch, self.bounds, messages).await
+        self.turn_at(NEVER, messages).await
+    }
+
+    pub(crate) async fn turn_at(&self, now: Timestamp, messages: &[Incoming<Message>]) -> Turned {
+        turn(&self.store, self.epoch, self.bounds, now, messages).await
     }
 
     pub(crate) fn queries(&self) -> K::Queries {
@@ -186,6 +196,7 @@ impl<K: Kind> Database<K> {
             position: rows[0].read("next_position").unwrap(),
             fulfilment: rows[0].read("next_fulfilment").unwrap(),
             mark: rows[0].read("next_mark").unwrap(),
+            due: deadline(&rows[0], "next_deadline"),
         }
     }
 
@@ -232,6 +243,7 @@ impl<K: Kind> Database<K> {
                     correlation_id: row.read("correlation_id").unwrap(),
                     traceparent: row.read("traceparent").unwrap(),
                 },
+                reserve_by: deadline(row, "reserve_by"),
             };
             found.insert(order_id, reservation);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::order::OnShortage;
 use inventory::context::Message;
-use inventory::domain::event::Event;
+use inventory::domain::event::{Event, Refusal};
 use inventory::domain::ids::{OrderId, ProductId};
 use inventory::domain::reservation::{Reservation, Status};
 use inventory::limits::Bounds;
@@ -13,7 +13,7 @@ use messaging::context::{Incoming, Recognised};
 use proptest::prelude::*;
 
 use crate::story::{Senders, batches, steps};
-use crate::world::{NO_PASS, Turned, World};
+use crate::world::{NO_PASS, Turned, World, nobody_is_late};
 
 /// One look at one waiter of one product per turn, seeing one place of each queue.
 const ONE_LOOK: Bounds = Bounds {
@@ -72,10 +72,14 @@ proptest! {
         let mut senders = Senders::default();
         for batch in batches(&steps, &sizes) {
             let batch = senders.send_all(batch, |order| world.holdings.status(order));
-            world.turn(bounds, &batch);
+            world.now = senders.now();
+            let turned = world.turn(bounds, &batch);
             stock_is_conserved(&world.holdings);
+            nobody_is_reserved_late(&world, &turned);
         }
+        let end = world.now;
         world.quiesce(bounds, |_, _, after| stock_is_conserved(after));
+        prop_assert!(nobody_is_late(&world), "at {end}: {:?}", world.holdings);
         nobody_is_forgotten(&world.holdings);
         versions_rise_by_one(&world);
     }
@@ -229,6 +233,28 @@ fn nobody_is_passed(before: &Holdings, turned: &Turned) {
                 "{order_id} passes {earlier:?} for {product}"
             );
         }
+    }
+}
+
+/// S11: whoever is reserved or queues is in time, and whoever times out is not.
+fn nobody_is_reserved_late(world: &World, turned: &Turned) {
+    for outgoing in &turned.outgoing {
+        let (order_id, timed_out) = match &outgoing.event {
+            Event::Reserved { order_id, .. } | Event::Backordered { order_id, .. } => {
+                (order_id, false)
+            }
+            Event::Refused {
+                order_id, reason, ..
+            } if *reason == Refusal::TimedOut => (order_id, true),
+            _ => continue,
+        };
+        let by = world.holdings.reservations[order_id].reserve_by;
+        let is_late = by.is_some_and(|by| by <= world.now);
+        assert_eq!(
+            is_late, timed_out,
+            "{order_id} at {}: {outgoing:?}",
+            world.now
+        );
     }
 }
 

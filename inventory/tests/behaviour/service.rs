@@ -207,6 +207,7 @@ fn order(id: &str, product: &str, quantity: i32) -> OrderPlaced {
             quantity,
         }],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 
@@ -301,5 +302,68 @@ async fn a_service_that_comes_back_goes_on_and_repeats_nothing() {
     let queries = SqliteQueries::new(service.store.reader().clone());
     let stock = queries.stock("P1").await.unwrap().unwrap();
     assert_eq!((stock.on_hand, stock.reserved, stock.version), (6, 0, 2));
+    service.stop().await;
+}
+
+/// An order that must be reserved within `span`.
+fn hurried(id: &str, product: &str, quantity: i32, span: Duration) -> OrderPlaced {
+    OrderPlaced {
+        reserve_by: Some(SystemClock.now().plus(span).0),
+        ..order(id, product, quantity)
+    }
+}
+
+fn timed_out(told: &(Envelope, ReservationEvent), deadline: Option<i64>) -> bool {
+    let (envelope, event) = told;
+    matches!(event, ReservationEvent::Refused(refused) if refused.timed_out)
+        && Some(envelope.time.0) >= deadline
+}
+
+/// Nothing but the deadline itself wakes the shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_times_out_in_an_idle_service_and_frees_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new().await;
+    let service = world.start(&folder.path().join("i.db")).await;
+    world.send(&goods("R1", "P1", 1)).await;
+    world.received("P1", 1).await;
+    let first = hurried("O1", "P1", 2, Duration::from_secs(1));
+    world.send(&first).await;
+    world.reservation("O1", 1).await;
+    world.send(&order("O2", "P1", 1)).await;
+    let waits = world.reservation("O2", 1).await;
+    assert!(matches!(waits[0].1, ReservationEvent::Backordered(_)));
+    let told = world.reservation("O1", 2).await;
+    assert!(timed_out(&told[1], first.reserve_by), "{told:?}");
+    assert_eq!(told[1].0.causation_id.as_deref(), Some(&*told[0].0.id));
+    assert_eq!(told[1].0.correlation(), told[0].0.correlation());
+    let served = world.reservation("O2", 2).await;
+    assert!(matches!(served[1].1, ReservationEvent::Reserved(_)));
+    assert_eq!(served[1].0.causation_id.as_deref(), Some(&*told[1].0.id));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_survive_a_restart_and_pass_while_nobody_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("i.db");
+    let mut world = World::new().await;
+    let service = world.start(&path).await;
+    world.send(&goods("R1", "P1", 1)).await;
+    world.received("P1", 1).await;
+    let soon = hurried("O1", "P1", 2, Duration::from_millis(500));
+    let later = hurried("O2", "P1", 2, Duration::from_secs(4));
+    for order in [&soon, &later] {
+        world.send(order).await;
+        world.reservation(&order.order_id, 1).await;
+    }
+    service.stop().await;
+    let passed = Duration::from_millis(600);
+    tokio::time::sleep(passed).await;
+    let service = world.start(&path).await;
+    let told = world.reservation("O1", 2).await;
+    assert!(timed_out(&told[1], soon.reserve_by), "{told:?}");
+    let told = world.reservation("O2", 2).await;
+    assert!(timed_out(&told[1], later.reserve_by), "{told:?}");
     service.stop().await;
 }

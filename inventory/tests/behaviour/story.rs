@@ -18,6 +18,7 @@ pub(crate) enum Step {
         order: u8,
         lines: BTreeMap<u8, i32>,
         on_shortage: OnShortage,
+        reserve_by: Option<i64>,
     },
     Cancel {
         order: u8,
@@ -43,9 +44,13 @@ pub(crate) fn steps(lines_max: usize) -> impl Strategy<Value = Vec<Step>> {
         5 => Just(OnShortage::Backorder),
         1 => Just(OnShortage::Reject),
     ];
-    let place = (order.clone(), lines, on_shortage);
+    // The time of a turn is the number of messages sent so far.
+    let reserve_by = prop_oneof![3 => Just(None), 1 => (0..40_i64).prop_map(Some)];
+    let place = (order.clone(), lines, on_shortage, reserve_by);
     let step = prop_oneof![
-        8 => place.prop_map(|(order, lines, on_shortage)| Step::Place { order, lines, on_shortage }),
+        8 => place.prop_map(|(order, lines, on_shortage, reserve_by)| Step::Place {
+            order, lines, on_shortage, reserve_by,
+        }),
         3 => order.clone().prop_map(|order| Step::Cancel { order }),
         2 => order.prop_map(|order| Step::Complete { order }),
         4 => (0..4_u8, 1..8_i32).prop_map(|(product, quantity)| Step::Receive { product, quantity }),
@@ -90,12 +95,13 @@ impl Senders {
                 order,
                 lines,
                 on_shortage,
+                reserve_by,
             } => {
                 if self.orders.contains_key(order) {
                     return None;
                 }
                 self.orders.insert(*order, (1, false));
-                placed(&order_id(*order), lines, *on_shortage)
+                placed_by(&order_id(*order), lines, *on_shortage, *reserve_by)
             }
             Step::Cancel { order } => {
                 let version = self.end(*order, true)?;
@@ -117,6 +123,11 @@ impl Senders {
         let incoming = incoming(&format!("message {}", self.sent.len()), message);
         self.sent.push(incoming.clone());
         Some(incoming)
+    }
+
+    /// The time: it goes on with each message.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(i64::try_from(self.sent.len()).unwrap())
     }
 
     /// The messages of a batch; Order has heard `status` before the first of them.
@@ -152,6 +163,15 @@ pub(crate) fn product_id(product: u8) -> String {
 }
 
 pub(crate) fn placed(order: &str, lines: &BTreeMap<u8, i32>, on_shortage: OnShortage) -> Message {
+    placed_by(order, lines, on_shortage, None)
+}
+
+pub(crate) fn placed_by(
+    order: &str,
+    lines: &BTreeMap<u8, i32>,
+    on_shortage: OnShortage,
+    reserve_by: Option<i64>,
+) -> Message {
     let line = |(product, quantity): (&u8, &i32)| Line {
         product_id: product_id(*product),
         quantity: *quantity,
@@ -161,6 +181,7 @@ pub(crate) fn placed(order: &str, lines: &BTreeMap<u8, i32>, on_shortage: OnShor
         version: 1,
         lines: lines.iter().map(line).collect(),
         on_shortage,
+        reserve_by,
     })
 }
 

@@ -6,8 +6,10 @@ use futures::executor::block_on;
 use inventory::context::{InventoryContext, Message};
 use inventory::domain::book::Book;
 use inventory::domain::event::Event;
+use inventory::domain::reservation::Status;
 use inventory::limits::Bounds;
 use inventory::store::memory::{Holdings, MemoryTables, holdings};
+use messaging::clock::Timestamp;
 use messaging::context::{Context, FollowUp, Incoming, Outgoing, Recognised};
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::memory::MemoryStore;
@@ -15,6 +17,8 @@ use messaging::store::{Effects, Store, Turn};
 
 pub(crate) const SHARD: ShardId = ShardId(0);
 const EPOCH: Epoch = Epoch(1);
+/// Before every deadline.
+pub(crate) const NEVER: Timestamp = Timestamp(i64::MIN);
 
 /// No pass: marks stay.
 pub(crate) const NO_PASS: Bounds = Bounds {
@@ -38,6 +42,8 @@ pub(crate) struct World {
     /// All rows after the last turn.
     pub(crate) holdings: Holdings,
     pub(crate) events: Vec<Outgoing<Event>>,
+    /// The time of the turns; while it is [`NEVER`] no deadline passes.
+    pub(crate) now: Timestamp,
 }
 
 impl Default for World {
@@ -48,6 +54,7 @@ impl Default for World {
             store,
             holdings: Holdings::default(),
             events: Vec::new(),
+            now: NEVER,
         }
     }
 }
@@ -65,7 +72,7 @@ impl World {
         messages: &[Incoming<Message>],
     ) -> Turned {
         let store = self.store.connect(MemoryTables::within(bounds));
-        let turned = turn(&store, EPOCH, bounds, messages).await;
+        let turned = turn(&store, EPOCH, bounds, self.now, messages).await;
         self.holdings = holdings(&self.store.reader()).unwrap();
         self.events.extend(turned.outgoing.iter().cloned());
         turned
@@ -104,11 +111,13 @@ pub(crate) async fn turn(
     store: &impl Store<InventoryContext>,
     epoch: Epoch,
     bounds: Bounds,
+    now: Timestamp,
     messages: &[Incoming<Message>],
 ) -> Turned {
     let mut turn = store.begin(SHARD, epoch).await.unwrap();
     let wanted: Vec<_> = messages.iter().map(|incoming| &incoming.message).collect();
     let mut book = turn.load(&wanted).await.unwrap();
+    InventoryContext::default().tell_time(&mut book, now);
     let (recognised, outgoing) = decide(&mut book, messages);
     turn.load_follow_up(&mut book).await.unwrap();
     let turned = follow_up(&mut book, bounds, recognised, outgoing);
@@ -143,6 +152,7 @@ fn follow_up(
     let FollowUp {
         outgoing: served,
         more,
+        ..
     } = InventoryContext::within(bounds).follow_up(book);
     outgoing.extend(served);
     Turned {
@@ -176,4 +186,12 @@ pub(crate) fn aggregate(event: &Event) -> (String, i64) {
             ..
         } => (format!("stock {product_id}"), *version),
     }
+}
+
+/// Whether nobody waits whose deadline has passed (F6c).
+pub(crate) fn nobody_is_late(world: &World) -> bool {
+    let mut waiting = world.holdings.reservations.values();
+    !waiting.any(|waiter| {
+        waiter.status == Status::Waiting && waiter.reserve_by.is_some_and(|by| by <= world.now)
+    })
 }

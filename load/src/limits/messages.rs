@@ -108,6 +108,7 @@ fn add(
         version: 1,
         lines: lines.clone(),
         on_shortage: command.on_shortage,
+        reserve_by: None,
     };
     let held = StockReserved {
         order_id: order_id.clone(),
@@ -155,6 +156,7 @@ fn command(request: &PlaceOrderRequest) -> PlaceOrder {
         currency: order.currency,
         lines: order.lines.into_iter().map(line).collect(),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
     .sorted()
 }

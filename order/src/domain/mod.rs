@@ -4,6 +4,8 @@ mod order;
 mod rules;
 mod status;
 
+use std::time::Duration;
+
 use contracts::inventory::ReservationEvent;
 use contracts::order::{OrderCommand, OrderEvent};
 use messaging::clock::Timestamp;
@@ -20,6 +22,17 @@ pub enum Message {
     Reservation(ReservationEvent),
 }
 
+impl Message {
+    /// The order that it is about.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Command(command) => command.key(),
+            Self::Reservation(event) => event.key(),
+        }
+    }
+}
+
 /// Inventory told of a reservation for an order that was never placed here, which no correct
 /// Inventory does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +44,14 @@ pub struct NeverPlaced {
     pub version: i64,
 }
 
+/// What the store decides where a client leaves it open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// How long after its placement an order without a `reserve_by` may be reserved; for ever if
+    /// `None`.
+    pub reserve_within: Option<Duration>,
+}
+
 /// Applies a message that was not seen before: the new entry, and the event of the change if
 /// there was one. Total: every pair of entry and message has an answer, most of them "nothing".
 ///
@@ -40,9 +61,12 @@ pub fn apply(
     entry: Entry,
     message: &Message,
     at: Timestamp,
+    defaults: Defaults,
 ) -> Result<(Entry, Option<OrderEvent>), NeverPlaced> {
     match message {
-        Message::Command(OrderCommand::Place(place)) => Ok(rules::place(entry, place, at)),
+        Message::Command(OrderCommand::Place(place)) => {
+            Ok(rules::place(entry, place, at, defaults))
+        }
         Message::Command(OrderCommand::Cancel(cancel)) => {
             Ok(rules::cancel(entry, &cancel.reason, at))
         }

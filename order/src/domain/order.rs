@@ -22,6 +22,9 @@ pub struct Order {
     pub placed_at: Timestamp,
     /// When the message that last changed it was written.
     pub updated_at: Timestamp,
+    /// Not reserved before this instant, it is refused: the client's wish, or the store's default.
+    /// None for an order that was cancelled before it was placed.
+    pub deadline: Option<Timestamp>,
 }
 
 /// What is known under an order_id.

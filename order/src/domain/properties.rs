@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::testing::{
     backordered, cancel, complete, place, placement, refused, released, reserved, shipped,
 };
-use super::{Entry, Message, Order, Seen, Status, apply};
+use super::{Defaults, Entry, Message, Order, Seen, Status, apply};
 
 fn any_message() -> impl Strategy<Value = Message> {
     let version = 1..6_i64;
@@ -39,7 +39,8 @@ fn any_messages() -> impl Strategy<Value = Vec<Message>> {
 /// set aside.
 fn step(entry: &Entry, message: &Message, at: Timestamp) -> (Entry, Option<OrderEvent>) {
     match entry.recognise(message) {
-        Seen::New => apply(entry.clone(), message, at).unwrap_or_else(|_| (entry.clone(), None)),
+        Seen::New => apply(entry.clone(), message, at, Defaults::default())
+            .unwrap_or_else(|_| (entry.clone(), None)),
         Seen::Before | Seen::Otherwise => (entry.clone(), None),
     }
 }
@@ -57,7 +58,7 @@ fn allowed(from: Option<Status>, to: Status) -> bool {
         (from, to),
         (None, Pending | Cancelled)
             | (Some(Pending), Reserved | Backordered | Rejected | Cancelled)
-            | (Some(Backordered), Reserved | Cancelled)
+            | (Some(Backordered), Reserved | Rejected | Cancelled)
             | (Some(Reserved), Completed | Cancelled)
     )
 }

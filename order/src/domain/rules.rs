@@ -5,28 +5,36 @@
 //! | unknown | PENDING | tombstone | - | error | error | error | error |
 //! | tombstone | CANCELLED | - | - | error | error | error | error |
 //! | PENDING | - | CANCELLED | - | RESERVED | BACKORDERED | REJECTED | - |
-//! | BACKORDERED | - | CANCELLED | - | RESERVED | - | - | - |
+//! | BACKORDERED | - | CANCELLED | - | RESERVED | - | REJECTED | - |
 //! | RESERVED | - | CANCELLED | COMPLETED | - | - | - | - |
 //! | terminal | - | - | - | - | - | - | - |
+//!
+//! Inventory refuses an order that waits once its deadline has passed.
 //!
 //! `-` is "nothing": no change, no event; of a reservation only its version is remembered. An
 //! outcome that arrives after a cancellation is nothing, because Inventory releases what it
 //! holds when it hears of the cancellation.
 
-use contracts::inventory::ReservationEvent;
+use contracts::inventory::{ReservationEvent, StockRefused};
 use contracts::order::{
     Line, OrderBackordered, OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced, OrderRejected,
     OrderReserved, PlaceOrder,
 };
+use contracts::shared::refusal_text;
 use messaging::clock::Timestamp;
 
-use super::{Entry, NeverPlaced, Order, Status};
+use super::{Defaults, Entry, NeverPlaced, Order, Status};
 
 /// A rule's answer: the new entry, and the event of the change if there was one.
 type Outcome = (Entry, Option<OrderEvent>);
 
 /// Somebody places an order.
-pub(super) fn place(entry: Entry, place: &PlaceOrder, at: Timestamp) -> Outcome {
+pub(super) fn place(
+    entry: Entry,
+    place: &PlaceOrder,
+    at: Timestamp,
+    defaults: Defaults,
+) -> Outcome {
     let (status, reason) = match entry {
         Entry::Known(_) => return (entry, None),
         Entry::Unknown => (Status::Pending, String::new()),
@@ -40,12 +48,22 @@ pub(super) fn place(entry: Entry, place: &PlaceOrder, at: Timestamp) -> Outcome 
         reason,
         placed_at: at,
         updated_at: at,
+        deadline: match status {
+            Status::Pending => deadline(place, at, defaults),
+            _ => None,
+        },
     };
     let event = match status {
         Status::Cancelled => cancelled(&order),
         _ => placed(&order),
     };
     (Entry::Known(order), Some(event))
+}
+
+/// The deadline in force: what the client gave comes before what the store would give.
+fn deadline(place: &PlaceOrder, at: Timestamp, defaults: Defaults) -> Option<Timestamp> {
+    let default = || Some(at.plus(defaults.reserve_within?));
+    place.reserve_by.map(Timestamp).or_else(default)
 }
 
 /// Somebody cancels an order.
@@ -102,19 +120,8 @@ pub(super) fn reservation(
         (Status::Pending, ReservationEvent::Backordered(event)) => {
             Some(order.backorder(&event.short, at))
         }
-        (Status::Pending, ReservationEvent::Refused(event)) => {
-            order.change(
-                Status::Rejected,
-                format!("{}: {}", event.reason.as_str(), event.short.join(", ")),
-                at,
-            );
-            let rejected = OrderRejected {
-                order_id: order.placed.order_id.clone(),
-                version: order.version,
-                reason: event.reason,
-                short: event.short.clone(),
-            };
-            Some(rejected.into())
+        (Status::Pending | Status::Backordered, ReservationEvent::Refused(event)) => {
+            Some(order.reject(event, at))
         }
         // An answer that came too late, or that Order has no use for.
         (
@@ -157,6 +164,19 @@ impl Order {
         };
         backordered.into()
     }
+
+    fn reject(&mut self, refused: &StockRefused, at: Timestamp) -> OrderEvent {
+        let reason = refusal_text(refused.why(), &refused.short);
+        self.change(Status::Rejected, reason, at);
+        let rejected = OrderRejected {
+            order_id: self.placed.order_id.clone(),
+            version: self.version,
+            reason: refused.reason,
+            short: refused.short.clone(),
+            timed_out: refused.timed_out,
+        };
+        rejected.into()
+    }
 }
 
 fn placed(order: &Order) -> OrderEvent {
@@ -169,6 +189,7 @@ fn placed(order: &Order) -> OrderEvent {
         version: order.version,
         lines: order.placed.lines.iter().map(line).collect(),
         on_shortage: order.placed.on_shortage,
+        reserve_by: order.deadline.map(|deadline| deadline.0),
     };
     placed.into()
 }
@@ -184,12 +205,18 @@ fn cancelled(order: &Order) -> OrderEvent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Message, apply};
+    use std::time::Duration;
+
+    use super::super::Message;
     use super::*;
     use crate::domain::testing::{
-        BEFORE, NOW, backordered, cancel, complete, known, place, refused, released, reserved,
-        shipped, tombstone,
+        BEFORE, NOW, backordered, cancel, complete, known, place, placement, refused, released,
+        reserved, shipped, timed_out, tombstone,
     };
+
+    fn apply(given: Entry, when: &Message, at: Timestamp) -> Result<Outcome, NeverPlaced> {
+        super::super::apply(given, when, at, Defaults::default())
+    }
 
     /// What follows from `message` in a given entry: the new status and the event, by name.
     fn outcome(given: Entry, when: &Message) -> (Option<Status>, Option<&'static str>) {
@@ -229,6 +256,7 @@ mod tests {
             (Pending, "refused", Rejected, "rejected"),
             (Backordered, "cancel", Cancelled, "cancelled"),
             (Backordered, "reserved", Reserved, "reserved"),
+            (Backordered, "refused", Rejected, "rejected"),
             (Reserved, "cancel", Cancelled, "cancelled"),
             (Reserved, "complete", Completed, "completed"),
         ];
@@ -352,8 +380,41 @@ mod tests {
             entry => panic!("no order: {entry:?}"),
         };
         assert_eq!(reason(Status::Pending, refused(1)), "OUT_OF_STOCK: P1, P2");
+        assert_eq!(reason(Status::Backordered, timed_out(2)), "TIMED_OUT: P1");
         assert_eq!(reason(Status::Pending, backordered(1)), "waiting for P1");
         assert_eq!(reason(Status::Backordered, reserved(1)), "");
         assert_eq!(reason(Status::Reserved, cancel("no money")), "no money");
+    }
+
+    #[test]
+    fn the_clients_deadline_comes_before_the_stores_and_inventory_hears_of_either() {
+        let store = Defaults {
+            reserve_within: Some(Duration::from_secs(5)),
+        };
+        let mut hurried = placement();
+        hurried.reserve_by = Some(2_500);
+        for (place, defaults, then) in [
+            (placement(), Defaults::default(), None),
+            (placement(), store, Some(7_000)),
+            (hurried.clone(), store, Some(2_500)),
+            (hurried, Defaults::default(), Some(2_500)),
+        ] {
+            let given = place.reserve_by;
+            let message = Message::Command(place.into());
+            let (entry, event) =
+                super::super::apply(Entry::Unknown, &message, NOW, defaults).unwrap();
+            let Entry::Known(order) = entry else {
+                panic!("no order")
+            };
+            assert_eq!(order.deadline, then.map(Timestamp));
+            assert_eq!(
+                order.placed.reserve_by, given,
+                "the content stays the client's"
+            );
+            let Some(OrderEvent::Placed(placed)) = event else {
+                panic!("not placed: {event:?}")
+            };
+            assert_eq!(placed.reserve_by, then);
+        }
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn placement() -> PlaceOrder {
         currency: "GBP".to_owned(),
         lines: vec![line("P2", 2), line("P1", 3)],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) fn known(status: Status) -> Entry {
         reason: "as given".to_owned(),
         placed_at: BEFORE,
         updated_at: BEFORE,
+        deadline: None,
     })
 }
 
@@ -93,6 +95,18 @@ pub(super) fn refused(version: i64) -> Message {
         version,
         reason: Refusal::OutOfStock,
         short: vec!["P1".to_owned(), "P2".to_owned()],
+        timed_out: false,
+    };
+    Message::Reservation(event.into())
+}
+
+pub(super) fn timed_out(version: i64) -> Message {
+    let event = StockRefused {
+        order_id: id(),
+        version,
+        reason: Refusal::OutOfStock,
+        short: vec!["P1".to_owned()],
+        timed_out: true,
     };
     Message::Reservation(event.into())
 }

@@ -2,6 +2,7 @@
 
 use contracts::order::OnShortage;
 use contracts::proto;
+use contracts::time::shown;
 use messaging::clock::Timestamp;
 
 use crate::domain::{Order, Status};
@@ -29,8 +30,10 @@ pub(super) fn order(order: &Order) -> proto::Order {
         status: status(order.status).into(),
         version: order.version,
         reason: order.reason.clone(),
-        placed_at: Some(timestamp(order.placed_at)),
-        updated_at: Some(timestamp(order.updated_at)),
+        placed_at: Some(shown(order.placed_at)),
+        updated_at: Some(shown(order.updated_at)),
+        reserve_by: placed.reserve_by.map(|by| shown(Timestamp(by))),
+        deadline: order.deadline.map(shown),
     }
 }
 
@@ -52,14 +55,6 @@ pub(super) fn status_filter(number: i32) -> Result<Option<Status>, prost::Unknow
     Ok(Status::ALL.into_iter().find(|known| status(*known) == wire))
 }
 
-fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: time.0.div_euclid(1_000),
-        // Below 1e9 by construction.
-        nanos: i32::try_from(time.0.rem_euclid(1_000) * 1_000_000).unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,11 +67,5 @@ mod tests {
         }
         assert_eq!(status_filter(0), Ok(None));
         assert!(status_filter(7).is_err());
-    }
-
-    #[test]
-    fn times_before_the_epoch_count_their_nanoseconds_forward() {
-        let time = timestamp(Timestamp(-1));
-        assert_eq!((time.seconds, time.nanos), (-1, 999_000_000));
     }
 }

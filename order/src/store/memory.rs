@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use messaging::context::Context;
+use messaging::clock::Timestamp;
 use messaging::store::memory::{Reader, Tx};
 use messaging::store::{Error, Tables};
 
-use super::{Filter, Listed, Queries};
+use super::{Filter, Listed, Queries, Waiting};
 use crate::context::{Changed, Loaded, OrderContext, State};
-use crate::domain::{Entry, Message, Order};
+use crate::domain::{Entry, Message, Order, Status};
 
 /// The table of orders: order_id -> [`OrderRow`].
 pub const ORDERS: &str = "orders";
@@ -40,10 +40,7 @@ pub struct MemoryTables;
 
 impl Tables<OrderContext, Tx> for MemoryTables {
     async fn load(&self, tx: &mut Tx, messages: &[&Message]) -> Result<State, Error> {
-        let ids: BTreeSet<&str> = messages
-            .iter()
-            .map(|message| OrderContext.key(message))
-            .collect();
+        let ids: BTreeSet<&str> = messages.iter().map(|message| message.key()).collect();
         tx.select(|rows| {
             let mut state = State::default();
             for id in ids {
@@ -186,5 +183,17 @@ impl Queries for MemoryQueries {
             .filter(wanted)
             .take(limit)
             .collect())
+    }
+}
+
+#[async_trait]
+impl Waiting for MemoryQueries {
+    async fn backorders(&self, limit: u32) -> Result<(u32, Option<Timestamp>), Error> {
+        tokio::task::yield_now().await;
+        let orders = orders(&self.reader)?.into_iter();
+        let waiting = orders.filter(|listed| listed.order.status == Status::Backordered);
+        let placed: Vec<_> = waiting.map(|listed| listed.order.placed_at).collect();
+        let count = u32::try_from(placed.len()).unwrap_or(u32::MAX);
+        Ok((count.min(limit), placed.first().copied()))
     }
 }

@@ -6,6 +6,7 @@ mod row;
 pub mod sqlite;
 
 use async_trait::async_trait;
+use messaging::clock::Timestamp;
 use messaging::store::Error;
 
 use crate::domain::{Order, Status};
@@ -57,4 +58,26 @@ pub trait Queries: Send + Sync + 'static {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Listed>, Error>;
+}
+
+/// The port for counting orders that wait for stock. As [`Queries`] otherwise.
+///
+/// Order's own table answers it, since Inventory's queues do not know when an order was placed. It
+/// walks the index by status, over waiting orders only.
+#[async_trait]
+pub trait Waiting: Send + Sync + 'static {
+    /// How many orders are BACKORDERED, counted up to `limit`, and when the first placed of them
+    /// was placed.
+    async fn backorders(&self, limit: u32) -> Result<(u32, Option<Timestamp>), Error>;
+}
+
+/// The SQL of [`Waiting`]; `$1` is the limit.
+const BACKORDERS: &str = "SELECT
+        (SELECT count(*) FROM (SELECT 1 FROM orders WHERE status = 'BACKORDERED' LIMIT $1) AS waiting),
+        (SELECT placed_at FROM orders WHERE status = 'BACKORDERED' ORDER BY sequence LIMIT 1)";
+
+/// A row of [`BACKORDERS`].
+fn backorders((count, oldest): (i64, Option<i64>)) -> (u32, Option<Timestamp>) {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    (count, oldest.map(Timestamp))
 }

@@ -2,7 +2,7 @@
 
 use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
 use messaging::clock::Timestamp;
-use messaging::store::sql::{SqlRow, json};
+use messaging::store::sql::{Get, SqlRow, json};
 use sqlx::Error;
 use sqlx::error::BoxDynError;
 
@@ -15,7 +15,7 @@ macro_rules! columns {
     () => {
         "orders.sequence, orders.order_id, orders.customer_id, orders.currency, orders.lines,
          orders.on_shortage, orders.status, orders.version, orders.reservation_version,
-         orders.reason, orders.placed_at, orders.updated_at"
+         orders.reason, orders.placed_at, orders.updated_at, orders.reserve_by, orders.deadline"
     };
 }
 pub(super) use columns;
@@ -33,6 +33,7 @@ pub(super) fn order(row: &impl SqlRow) -> Result<Order, Error> {
             lines: lines_from_json(&lines).map_err(|source| undecodable("lines", source.into()))?,
             on_shortage: on_shortage_from_name(&on_shortage)
                 .ok_or_else(|| undecodable("on_shortage", on_shortage.into()))?,
+            reserve_by: row.read("reserve_by")?,
         },
         status: Status::from_name(&status).ok_or_else(|| undecodable("status", status.into()))?,
         version: row.read("version")?,
@@ -40,6 +41,7 @@ pub(super) fn order(row: &impl SqlRow) -> Result<Order, Error> {
         reason: row.read("reason")?,
         placed_at: Timestamp(row.read("placed_at")?),
         updated_at: Timestamp(row.read("updated_at")?),
+        deadline: Get::<Option<i64>>::read(row, "deadline")?.map(Timestamp),
     })
 }
 

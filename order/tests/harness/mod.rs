@@ -102,7 +102,7 @@ impl World {
         };
         let (feed, health, shutdown) = (Feed::new(), Health::new(), CancellationToken::new());
         let running = runtime::run(
-            Arc::new(OrderContext),
+            Arc::new(OrderContext::default()),
             Arc::clone(&store),
             ports,
             Options {
@@ -292,6 +292,7 @@ pub fn place(order_id: &str, customer_id: &str, quantity: i32) -> PlaceOrder {
             unit_price_minor: 1_000,
         }],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 
@@ -330,6 +331,7 @@ pub fn refused(order_id: &str, version: i64) -> StockRefused {
         version,
         reason: Refusal::OutOfStock,
         short: vec!["P1".to_owned()],
+        timed_out: false,
     }
 }
 

@@ -46,7 +46,7 @@ Valid for {days} days; then: shop certs --out {dir} --renew (a running store tak
 
   the store             shop up --tls-dir {dir}
   the public API        --gateway https://localhost:8900 --ca {dir}/ca.pem
-  the services          --ca {dir}/ca.pem --cert {dir}/client.pem --key {dir}/client.key
+  the services          --ca {dir}/ca.pem --cert {dir}/client.pem --cert-key {dir}/client.key
   a gateway alone       --tls-cert {dir}/server.pem --tls-key {dir}/server.key
                         --services-ca {dir}/ca.pem --services-cert {dir}/gateway.pem
                         --services-key {dir}/gateway.key

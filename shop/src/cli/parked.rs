@@ -56,7 +56,7 @@ pub struct ListArgs {
     reason: Option<String>,
 
     /// Only those parked at least so long ago: 90s, 10m, 2h, 3d.
-    #[arg(long, value_name = "AGE", value_parser = place::age)]
+    #[arg(long, value_name = "AGE", value_parser = messaging::config::duration)]
     older_than: Option<Duration>,
 
     /// At most so many per service.

@@ -2,9 +2,13 @@
 
 use std::io::{Read, stdout};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use contracts::proto::order::Status;
 use contracts::proto::{GetOrderRequest, PlaceOrderRequest, PlaceOrderResponse};
+use contracts::time;
+use messaging::clock::{Clock as _, SystemClock, Timestamp};
+use messaging::config;
 use tonic::Code;
 
 use super::status::{StatusArg, is_terminal, reached};
@@ -23,7 +27,31 @@ pub struct Args {
     wait: Option<StatusArg>,
 
     #[command(flatten)]
+    deadline: DeadlineArgs,
+
+    #[command(flatten)]
     client: ClientArgs,
+}
+
+/// When the order must be reserved, in place of what the request says.
+#[derive(clap::Args, Debug)]
+#[group(multiple = false)]
+struct DeadlineArgs {
+    /// Reject the order unless it is reserved before this time, for example 2026-12-24T18:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    reserve_by: Option<Timestamp>,
+
+    /// Reject the order unless it is reserved so long from now: a number with s, m, h or d. Repeat such
+    /// an order with the deadline that it has, by --reserve-by.
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    reserve_within: Option<Duration>,
+}
+
+impl DeadlineArgs {
+    fn deadline(&self) -> Option<Timestamp> {
+        let from_now = || Some(SystemClock.now().plus(self.reserve_within?));
+        self.reserve_by.or_else(from_now)
+    }
 }
 
 /// Places the order of a file.
@@ -31,6 +59,9 @@ pub(super) async fn place(args: &Args) -> Result<(), Failure> {
     let mut request = read(args)?;
     if let Some(wait) = args.wait {
         request.set_wait_for(wait.into());
+    }
+    if let (Some(deadline), Some(order)) = (args.deadline.deadline(), request.order.as_mut()) {
+        order.reserve_by = Some(time::shown(deadline));
     }
     let wanted = request.wait_for();
     let mut client = args.client.connect().await?;

@@ -227,6 +227,7 @@ async fn start(
         http: Address::local(0),
         data_dir: PathBuf::from(folder.path()),
         partitions: PARTITIONS,
+        reserve_within: None,
         elsewhere: ElsewhereArgs::default(),
         tls: None,
     })

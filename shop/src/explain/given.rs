@@ -54,6 +54,7 @@ pub(super) fn place_order(order_id: &str, lines: &[(&str, i32)]) -> OrderCommand
             })
             .collect(),
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     })
 }
 
@@ -109,6 +110,7 @@ fn placed_event(order_id: &str) -> Message {
         version: 1,
         lines: vec![line()],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     });
     event("order.events", 0, 10, "e1", "c1", Said::Order(said))
 }

@@ -269,6 +269,10 @@ fn placed(order: &contracts::proto::Order) -> PlaceOrder {
             Shown::Backorder => OnShortage::Backorder,
             Shown::Reject => OnShortage::Reject,
         },
+        reserve_by: order
+            .reserve_by
+            .as_ref()
+            .map(|by| contracts::time::read(by).0),
     }
 }
 
@@ -335,7 +339,7 @@ fn parked(facts: &Facts, message: &Message) -> Option<Mark> {
 fn is_ignored(service: Service, message: &Message) -> bool {
     let name = message.name.as_deref().unwrap_or_default();
     let interest = match service {
-        Service::Order => OrderContext.interest(name),
+        Service::Order => OrderContext::default().interest(name),
         Service::Inventory => InventoryContext::default().interest(name),
     };
     interest == Interest::Ignored

@@ -35,6 +35,8 @@ pub enum Waiting {
         available: Option<i64>,
         /// Its place in the product's queue, from 1; `None` if nobody can say.
         place: Option<i64>,
+        /// When its deadline passes; `None` if it has none.
+        until: Option<String>,
     },
     /// For an operator to replay or discard what is set aside.
     Operator {
@@ -156,6 +158,7 @@ impl Waiting {
             needed,
             available,
             place,
+            until,
         } = self
         else {
             return Ok(());
@@ -170,9 +173,13 @@ impl Waiting {
             None => f.write_str("needed unknown")?,
         }
         match place {
-            Some(1) => f.write_str("; it is the first in the queue"),
-            Some(place) => write!(f, "; position {place} in the queue, and nobody passes"),
-            None => f.write_str("; position in the queue unknown"),
+            Some(1) => f.write_str("; it is the first in the queue")?,
+            Some(place) => write!(f, "; position {place} in the queue, and nobody passes")?,
+            None => f.write_str("; position in the queue unknown")?,
+        }
+        match until {
+            Some(until) => write!(f, "; it is rejected unless reserved before {until}"),
+            None => Ok(()),
         }
     }
 }
@@ -356,6 +363,7 @@ fn stock(facts: &Facts, order: &Order, product: &str, place: Option<i64>) -> Wai
         needed: line.map(|line| line.quantity),
         available: level.map(|level| level.available),
         place,
+        until: order.deadline.map(|deadline| deadline.to_string()),
     }
 }
 

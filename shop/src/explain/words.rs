@@ -2,6 +2,8 @@
 
 use contracts::inventory::{Line, ReservationEvent};
 use contracts::order::{OrderCommand, OrderEvent, PlaceOrder};
+use contracts::shared::refusal_text;
+use messaging::clock::Timestamp;
 
 use super::facts::{Message, Said};
 
@@ -41,16 +43,27 @@ fn of_command(command: &OrderCommand) -> String {
 fn of_placement(place: &PlaceOrder) -> String {
     let lines = place.lines.iter();
     let pieces = listed(lines.map(|line| (line.quantity, line.product_id.as_str())));
-    format!("{pieces} for {}", place.customer_id)
+    match place.reserve_by {
+        Some(_) => format!(
+            "{pieces} for {}, {}",
+            place.customer_id,
+            deadline(place.reserve_by)
+        ),
+        None => format!("{pieces} for {}", place.customer_id),
+    }
+}
+
+/// The deadline that a message carries; empty if it has none.
+fn deadline(reserve_by: Option<i64>) -> String {
+    reserve_by.map_or(String::new(), |by| format!("reserve by {}", Timestamp(by)))
 }
 
 fn of_order(event: &OrderEvent) -> String {
     let rest = match event {
-        OrderEvent::Placed(_) | OrderEvent::Reserved(_) | OrderEvent::Completed(_) => String::new(),
+        OrderEvent::Placed(event) => deadline(event.reserve_by),
+        OrderEvent::Reserved(_) | OrderEvent::Completed(_) => String::new(),
         OrderEvent::Backordered(event) => short_of(&event.short),
-        OrderEvent::Rejected(event) => {
-            format!("{}: {}", event.reason.as_str(), event.short.join(", "))
-        }
+        OrderEvent::Rejected(event) => refusal_text(event.why(), &event.short),
         OrderEvent::Cancelled(event) => event.reason.clone(),
     };
     versioned(event.version(), &rest)
@@ -60,9 +73,7 @@ fn of_reservation(event: &ReservationEvent) -> String {
     let rest = match event {
         ReservationEvent::Reserved(event) => pieces(&event.lines),
         ReservationEvent::Backordered(event) => short_of(&event.short),
-        ReservationEvent::Refused(event) => {
-            format!("{}: {}", event.reason.as_str(), event.short.join(", "))
-        }
+        ReservationEvent::Refused(event) => refusal_text(event.why(), &event.short),
         ReservationEvent::Released(event) if event.lines.is_empty() => "left its queues".to_owned(),
         ReservationEvent::Released(event) => pieces(&event.lines),
         ReservationEvent::Shipped(event) => pieces(&event.lines),

@@ -116,6 +116,9 @@ pub fn order_sheet(out: &mut dyn Write, order: &Order) -> io::Result<()> {
         ("placed", placed.unwrap_or_default()),
         ("updated", updated.unwrap_or_default()),
     ];
+    if let Some(deadline) = order.deadline {
+        facts.push(("deadline", deadline.to_string()));
+    }
     if !order.reason.is_empty() {
         facts.insert(3, ("reason", order.reason.clone()));
     }

@@ -104,6 +104,7 @@ fn order(start: Start<'_>) -> Life {
         registry: plan.registry_args(),
         store: plan.store(part),
         tls: plan.server_tls(part),
+        reserve_within: plan.reserve_within,
     };
     let running = order::run(args, start.listener, start.health, start.stop);
     async move { running.await.map_err(|error| ended(&plan, part, &error)) }.boxed()

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use messaging::config::TelemetryArgs;
+use messaging::config::{self, TelemetryArgs};
 use messaging::telemetry::{self, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -113,6 +113,16 @@ pub struct Args {
     #[arg(long, env = "SHOP_TLS_DIR", value_name = "DIR")]
     pub tls_dir: Option<PathBuf>,
 
+    /// An order without a deadline of its own is rejected if it is not reserved so long after it was
+    /// accepted: a number with s, m, h or d [default: it waits for ever].
+    #[arg(
+        long,
+        env = "SHOP_RESERVE_WITHIN",
+        value_name = "DURATION",
+        value_parser = config::duration
+    )]
+    pub reserve_within: Option<Duration>,
+
     /// A file to write, as JSON, once everything serves (and is seeded); removed at the end.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -143,6 +153,7 @@ impl Default for Args {
             listen_http: None,
             partitions: PARTITIONS,
             tls_dir: None,
+            reserve_within: None,
             ready_file: None,
             elsewhere: ElsewhereArgs::default(),
             telemetry: TelemetryArgs {

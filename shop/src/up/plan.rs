@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use messaging::config::access::AccessArgs;
 use messaging::config::tls::ServerTlsArgs;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub data_dir: PathBuf,
     /// Partitions of every topic.
     pub partitions: i32,
+    /// How long an order without a deadline of its own may wait.
+    pub reserve_within: Option<Duration>,
     /// What other programs keep.
     pub elsewhere: ElsewhereArgs,
     /// The certificates, if the gateway and the services speak TLS.
@@ -95,6 +98,7 @@ impl Plan {
             http: args.listen_http.clone().unwrap_or_else(default_http),
             data_dir: args.data_dir.clone().unwrap_or_else(|| DATA_DIR.into()),
             partitions: args.partitions,
+            reserve_within: args.reserve_within,
             elsewhere: args.elsewhere.clone(),
             tls: args.tls_dir.clone().map(TlsDir),
             here,

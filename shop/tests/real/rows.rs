@@ -28,6 +28,8 @@ struct OrderRow {
     reason: String,
     placed_at: i64,
     updated_at: i64,
+    reserve_by: Option<i64>,
+    deadline: Option<i64>,
 }
 
 /// Order's orders, in the sequence of placement.
@@ -35,7 +37,7 @@ pub(crate) async fn orders(database: &mut Database) -> Result<Vec<Order>, sqlx::
     let rows: Vec<OrderRow> = database
         .rows(
             "SELECT order_id, customer_id, currency, lines, on_shortage, status, version,
-                 reservation_version, reason, placed_at, updated_at
+                 reservation_version, reason, placed_at, updated_at, reserve_by, deadline
              FROM orders ORDER BY sequence",
         )
         .await?;
@@ -59,6 +61,7 @@ fn order(row: OrderRow) -> Order {
                 .into_iter()
                 .find(|on_shortage| on_shortage.as_str() == row.on_shortage)
                 .unwrap(),
+            reserve_by: row.reserve_by,
         },
         status: Status::from_name(&row.status).unwrap(),
         version: row.version,
@@ -66,6 +69,7 @@ fn order(row: OrderRow) -> Order {
         reason: row.reason,
         placed_at: Timestamp(row.placed_at),
         updated_at: Timestamp(row.updated_at),
+        deadline: row.deadline.map(Timestamp),
     }
 }
 
@@ -79,6 +83,7 @@ struct ReservationRow {
     fulfilment: Option<i64>,
     correlation_id: String,
     traceparent: Option<String>,
+    reserve_by: Option<i64>,
 }
 
 /// Inventory's reservations, by order.
@@ -86,7 +91,7 @@ pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservat
     let rows: Vec<ReservationRow> = database
         .rows(
             "SELECT order_id, order_version, version, status, position, fulfilment,
-                 correlation_id, traceparent
+                 correlation_id, traceparent, reserve_by
              FROM reservation ORDER BY order_id",
         )
         .await?;
@@ -106,6 +111,7 @@ pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservat
             fulfilment: row.fulfilment,
             lines: BTreeMap::new(),
             short: BTreeSet::new(),
+            reserve_by: row.reserve_by.map(Timestamp),
             flow: Flow {
                 correlation_id: row.correlation_id,
                 traceparent: row.traceparent,

@@ -3,6 +3,7 @@
 //! [`super::queues`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use contracts::inventory::{
     InventoryCommand, ReceiveStock, StockBackordered, StockReceived, StockRefused, StockReleased,
@@ -13,6 +14,7 @@ use contracts::{limits, topics};
 use inventory::domain::ids::ProductId;
 use inventory::domain::reservation::{Lines, Reservation, Status};
 use inventory::domain::stock::Stock;
+use messaging::clock::Timestamp;
 use messaging::message::Message as _;
 
 use super::commit::{Change, Row};
@@ -53,6 +55,7 @@ pub(crate) struct Held {
     pub(super) fulfilment: Option<i64>,
     pub(super) lines: Lines,
     pub(super) short: BTreeSet<ProductId>,
+    pub(super) reserve_by: Option<Timestamp>,
 }
 
 impl From<&Reservation> for Held {
@@ -65,9 +68,13 @@ impl From<&Reservation> for Held {
             fulfilment: row.fulfilment,
             lines: row.lines.clone(),
             short: row.short.clone(),
+            reserve_by: row.reserve_by,
         }
     }
 }
+
+/// How long after its deadline a waiter has gone, where nothing goes wrong.
+const TIMEOUT_WITHIN: Duration = Duration::from_secs(3);
 
 /// A place that is taken in this commit: its number is not known yet.
 pub(super) const NEW_PLACE: i64 = i64::MAX;
@@ -133,7 +140,9 @@ impl Book {
             .map(|(product, _)| product.clone())
             .collect();
         let waits = placed.on_shortage == OnShortage::Backorder;
-        let (status, event) = match (is_known, short.is_empty(), waits) {
+        let reserve_by = placed.reserve_by.map(Timestamp);
+        let late = decisions.is_late(reserve_by);
+        let (status, event) = match (is_known && !late, short.is_empty(), waits) {
             (true, true, _) => (Status::Held, StockReserved::TYPE),
             (true, false, true) => (Status::Waiting, StockBackordered::TYPE),
             _ => (Status::Refused, StockRefused::TYPE),
@@ -153,6 +162,7 @@ impl Book {
             fulfilment: None,
             lines,
             short: if queued { short } else { BTreeSet::new() },
+            reserve_by,
         };
         self.reservations.insert(placed.order_id.clone(), held);
         decisions.say(topics::INVENTORY_EVENTS, &placed.order_id, 1, event);
@@ -353,7 +363,16 @@ impl Book {
         Ok(())
     }
 
-    pub(crate) fn settled(&self) -> Checked {
+    /// F6b, and F6c: whose deadline passed a while before `now` does not wait.
+    pub(crate) fn settled(&self, now: Timestamp) -> Checked {
+        let passed = now.minus(TIMEOUT_WITHIN);
+        for (id, held) in &self.reservations {
+            let waits = held.status == Status::Waiting;
+            let due = held.reserve_by.is_some_and(|deadline| deadline <= passed);
+            require(!(waits && due), "F6c", || {
+                format!("order {id} waits at {now}, past its deadline: {held:?}")
+            })?;
+        }
         require(self.marks.is_empty(), "F6b", || {
             format!("queues are still to be looked at: {:?}", self.marks)
         })

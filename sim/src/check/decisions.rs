@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use messaging::clock::Timestamp;
+
 use super::violation::{Checked, require};
 
 /// What the rules say of one message.
@@ -30,9 +32,26 @@ pub(crate) struct Decisions {
     applied: BTreeSet<String>,
     /// What messages were decided on, as it was before the first of them.
     before: BTreeMap<String, String>,
+    /// The time of the turn, if it said anything: its events carry it.
+    now: Option<Timestamp>,
 }
 
 impl Decisions {
+    /// The decisions of a turn whose events carry this time.
+    pub(crate) fn at(now: Option<Timestamp>) -> Self {
+        Self {
+            now,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a deadline has passed by the clock of whoever decided.
+    pub(crate) fn is_late(&self, deadline: Option<Timestamp>) -> bool {
+        deadline
+            .zip(self.now)
+            .is_some_and(|(deadline, now)| deadline <= now)
+    }
+
     pub(crate) fn say(&mut self, topic: &str, key: &str, version: i64, message_type: &str) {
         let said = (
             topic.to_owned(),

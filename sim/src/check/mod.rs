@@ -3,8 +3,8 @@
 //! The [`Checker`] is told what the stores commit, what stands in the log and what was refused; it
 //! asks the code under test nothing. From the records it works out what each of them must do, from
 //! the rows what was done, and it notes the first difference as a [`Violation`]. The names are
-//! those of the list of invariants: S1-S10 at every commit, E1-E4 at every append, F2, F3, F6 and
-//! F6b where a commit or the end of a run shows them, C1-C3 over many runs.
+//! those of the list of invariants: S1-S11 at every commit, E1-E4 at every append, F2, F3, F6, F6b
+//! and F6c where a commit or the end of a run shows them, C1-C3 over many runs.
 
 mod account;
 mod actions;
@@ -27,6 +27,7 @@ mod violation;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use messaging::clock::Timestamp;
 use messaging::log::Consumed;
 use messaging::registry::SchemaRegistry;
 use messaging::shard::{Epoch, ShardId};
@@ -203,12 +204,12 @@ impl Checker {
             .collect()
     }
 
-    /// Everything has come to rest: F2, F3 and the end of F6b.
-    pub(crate) fn settled(&self) {
+    /// Everything has come to rest, and `now` is what all clocks show: F2, F3, F6c and the end of F6b.
+    pub(crate) fn settled(&self, now: Timestamp) {
         self.check(|state| {
             for side in [Side::Order, Side::Inventory] {
                 let (service, log, _) = state.service(side);
-                service.settled(log)?;
+                service.settled(log, now)?;
             }
             Ok(())
         });

@@ -35,6 +35,7 @@ struct Known {
     status: Status,
     version: i64,
     reservation_version: i64,
+    deadline: Option<i64>,
 }
 
 impl From<&Order> for Known {
@@ -44,6 +45,7 @@ impl From<&Order> for Known {
             status: order.status,
             version: order.version,
             reservation_version: order.reservation_version,
+            deadline: order.deadline.map(|deadline| deadline.0),
         }
     }
 }
@@ -91,6 +93,8 @@ impl Orders {
             status,
             version: 1,
             reservation_version: 0,
+            // Who is cancelled before being placed never waits.
+            deadline: place.reserve_by.filter(|_| status == Status::Pending),
         };
         self.entries.insert(id.clone(), Entry::Known(known));
         decisions.say(topics::ORDER_EVENTS, id, 1, event_of(status));
@@ -193,7 +197,7 @@ fn follows(from: Status, to: Status) -> bool {
     matches!(
         (from, to),
         (Pending, Reserved | Backordered | Rejected | Cancelled)
-            | (Backordered, Reserved | Cancelled)
+            | (Backordered, Reserved | Rejected | Cancelled)
             | (Reserved, Completed | Cancelled)
     )
 }

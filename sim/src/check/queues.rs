@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use contracts::inventory::StockReserved;
+use contracts::inventory::{StockRefused, StockReserved};
 use contracts::topics;
 use inventory::domain::ids::ProductId;
 use inventory::domain::reservation::Status;
@@ -62,7 +62,7 @@ pub(super) fn follow_up(
     written: &BTreeMap<String, Held>,
     decisions: &mut Decisions,
 ) -> Checked {
-    let mut served = Vec::new();
+    let (mut served, mut late) = (Vec::new(), Vec::new());
     for (id, row) in written {
         let Some(held) = book.reservations.get_mut(id) else {
             continue;
@@ -73,6 +73,7 @@ pub(super) fn follow_up(
                     served.push((number, id.clone()));
                 }
             }
+            (Status::Waiting, Status::Refused) => late.push(id.clone()),
             (Status::Waiting, Status::Waiting) => {
                 let asked = row
                     .short
@@ -84,6 +85,10 @@ pub(super) fn follow_up(
             }
             _ => {}
         }
+    }
+    // Who is too late has left before anybody is served in its place.
+    for id in late {
+        time_out(book, &id, decisions)?;
     }
     served.sort();
     let most = book.stock.clone();
@@ -97,6 +102,22 @@ pub(super) fn follow_up(
             held.short = row.short.clone();
         }
     }
+    Ok(())
+}
+
+/// S11: a waiter is refused for its deadline, which has passed.
+fn time_out(book: &mut Book, id: &str, decisions: &mut Decisions) -> Checked {
+    let Some(waiter) = book.reservations.get_mut(id) else {
+        return Ok(());
+    };
+    require(decisions.is_late(waiter.reserve_by), "S11", || {
+        format!("order {id} is refused at {waiter:?}, before its deadline")
+    })?;
+    waiter.version += 1;
+    waiter.status = Status::Refused;
+    waiter.short.clear();
+    let version = waiter.version;
+    decisions.say(topics::INVENTORY_EVENTS, id, version, StockRefused::TYPE);
     Ok(())
 }
 
@@ -116,6 +137,9 @@ fn serve(
     let Some(waiter) = book.reservations.get(id).cloned() else {
         return Ok(());
     };
+    require(!decisions.is_late(waiter.reserve_by), "S11", || {
+        format!("order {id} is served at {waiter:?}, after its deadline")
+    })?;
     for product in waiter.lines.keys() {
         let most = most.get(product).map_or(0, Stock::available);
         let passed = passed(book, &waiter, product, most);
@@ -163,6 +187,8 @@ pub(super) fn blame(must: Option<&Held>, is: &Held) -> &'static str {
     match (must.map(|must| must.status), is.status) {
         (Some(Status::Waiting), Status::Held) => "F6",
         (Some(Status::Held), Status::Waiting) => "F6b",
+        (Some(Status::Refused), Status::Refused) => "F6",
+        (Some(Status::Refused), _) => "S11",
         _ => "S7",
     }
 }

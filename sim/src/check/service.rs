@@ -259,7 +259,8 @@ impl Service {
         counts.commits += 1;
         self.check_epoch(commit)?;
         let said = self.outbox.add(log, commit)?;
-        let mut decisions = Decisions::default();
+        let mut records = commit.effects.outbox.iter().flat_map(|row| &row.records);
+        let mut decisions = Decisions::at(records.next().map(|record| record.timestamp));
         let mut judged = Vec::new();
         self.carried_out(commit)?;
         for replay in self.unpark(commit)? {
@@ -376,8 +377,8 @@ impl Service {
         })
     }
 
-    /// F2, F3, and that nobody waits without need.
-    pub(crate) fn settled(&self, log: &SeenLog) -> Checked {
+    /// F2, F3, and that nobody waits without need, or past its deadline.
+    pub(crate) fn settled(&self, log: &SeenLog, now: Timestamp) -> Checked {
         self.outbox.settled(log)?;
         for (home, pending) in &self.pending {
             require(pending.is_empty(), "F3", || {
@@ -386,7 +387,7 @@ impl Service {
         }
         match &self.model {
             Model::Order(_) => Ok(()),
-            Model::Inventory(book) => book.settled(),
+            Model::Inventory(book) => book.settled(now),
         }
     }
 }

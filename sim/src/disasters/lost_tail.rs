@@ -133,7 +133,7 @@ pub(super) async fn story(scene: &mut Scene) -> Result<(), Violation> {
         let rows = run::settle(world, &fleet, databases, &mut damaged).await?;
         damaged.count(world, &fleet);
         if damaged.is_whole() {
-            world.checker.settled();
+            world.checker.settled(world.now());
             world.look();
             proof::check(world, &sent, &rows).await?;
         }

@@ -7,6 +7,7 @@ use inventory::domain::marks::Mark;
 use inventory::domain::receive::Receipt;
 use inventory::domain::reservation::{Flow, Lines, Reservation, Status};
 use inventory::domain::stock::Stock;
+use messaging::clock::Timestamp;
 use messaging::store::Error;
 use messaging::store::sqlite::error;
 use order::store::sqlite::SqliteQueries;
@@ -30,6 +31,7 @@ type Stored = (
     Option<i64>,
     String,
     Option<String>,
+    Option<i64>,
 );
 
 /// All of Order's.
@@ -114,7 +116,7 @@ async fn reservations(
     let stored: Vec<Stored> = all(
         reader,
         "SELECT order_id, order_version, version, status, position, fulfilment, correlation_id,
-                traceparent
+                traceparent, reserve_by
          FROM reservation",
     )
     .await?;
@@ -129,7 +131,7 @@ async fn reservations(
         lines.insert(ProductId::from(product), quantity);
     }
     let reservation = |row: Stored| {
-        let (id, order_version, version, status, position, fulfilment, correlation_id, trace) = row;
+        let (id, order_version, version, status, position, fulfilment, flow, trace, by) = row;
         let queues = waiters.iter().filter(|(_, _, order)| *order == id);
         let short: BTreeSet<_> = queues
             .map(|(product, ..)| ProductId::from(product))
@@ -143,8 +145,9 @@ async fn reservations(
             fulfilment,
             lines: by_order.remove(&id).unwrap_or_default(),
             short,
+            reserve_by: by.map(Timestamp),
             flow: Flow {
-                correlation_id,
+                correlation_id: flow,
                 traceparent: trace,
             },
         }

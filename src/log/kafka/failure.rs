@@ -105,7 +105,9 @@ impl Failure {
         }
     }
 
+    /// The caller's error, counted: what was tried again inside the call and then worked is not.
     pub(super) fn into_error(self, call: Call<'_>) -> Error {
+        errors(self.kind).increment(1);
         Error {
             kind: self.kind,
             operation: call.operation,
@@ -113,6 +115,18 @@ impl Failure {
             partition: call.partition,
             source: self.source,
         }
+    }
+}
+
+/// Failed calls of one kind.
+fn errors(kind: ErrorKind) -> metrics::Counter {
+    metrics::counter!("log_errors_total", "kind" => kind.label())
+}
+
+/// Lets the counters exist before the first error: their rise from nothing would be no rise.
+pub(super) fn announce_errors() {
+    for kind in ErrorKind::ALL {
+        errors(kind).increment(0);
     }
 }
 

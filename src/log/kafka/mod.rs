@@ -60,6 +60,7 @@ impl KafkaLog {
     /// A log that connects with its first call.
     #[must_use]
     pub fn secured(config: Config, security: Security) -> Self {
+        failure::announce_errors();
         Self {
             sessions: Sessions::new(config, security),
             ends: Ends::default(),

@@ -1,11 +1,12 @@
-//! A sleep that goes on while a shard does other things.
+//! A sleep that goes on while a shard does other things, and one until a time of the day.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use crate::limits::ALARM_LOOK_EVERY;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -37,5 +38,67 @@ impl Alarm {
 
     fn sleep(&mut self) -> &mut Option<Sleep> {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Completes once the wall clock shows `at`, and never without one. The clock is looked at now and then,
+/// because it may jump while a sleep does not.
+pub(super) async fn strikes(clock: &Arc<dyn Clock>, at: Option<Timestamp>) {
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = at.since(clock.now());
+        if left.is_zero() {
+            return;
+        }
+        clock.sleep(left.min(ALARM_LOOK_EVERY)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Shows one of these times after the other, and never sleeps.
+    struct Shows(Mutex<Vec<i64>>, Mutex<Vec<Duration>>);
+
+    #[async_trait]
+    impl Clock for Shows {
+        fn now(&self) -> Timestamp {
+            let mut times = self.0.lock().unwrap();
+            Timestamp(if times.len() > 1 {
+                times.remove(0)
+            } else {
+                times[0]
+            })
+        }
+
+        async fn sleep(&self, span: Duration) {
+            self.1.lock().unwrap().push(span);
+        }
+    }
+
+    /// How long is slept at a time until a clock that shows `times` has shown 5,000.
+    async fn slept(times: &[i64]) -> Vec<u128> {
+        let shows = Arc::new(Shows(Mutex::new(times.to_vec()), Mutex::default()));
+        let clock: Arc<dyn Clock> = Arc::clone(&shows) as _;
+        strikes(&clock, Some(Timestamp(5_000))).await;
+        let slept = shows.1.lock().unwrap();
+        slept.iter().map(Duration::as_millis).collect()
+    }
+
+    #[tokio::test]
+    async fn it_strikes_by_the_clock_on_the_wall_however_that_jumps() {
+        assert_eq!(slept(&[5_000]).await, [0; 0]);
+        assert_eq!(slept(&[4_600, 5_000]).await, [400]);
+        assert_eq!(slept(&[0, 3_600_000]).await, [1_000], "an hour ahead");
+        assert_eq!(
+            slept(&[4_900, -3_600_000, 5_001]).await,
+            [100, 1_000],
+            "an hour back"
+        );
     }
 }

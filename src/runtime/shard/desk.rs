@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::limits::ACTION_POLL;
-use crate::runtime::intake::set_lag;
+use crate::runtime::meter::Lag;
 use crate::runtime::service::Service;
 use crate::runtime::shard::Shard;
 use crate::runtime::shard::alarm::Alarm;
@@ -106,7 +106,7 @@ pub(super) fn clear_gauges<C: Context, S>(service: &Service<C, S>, shard: ShardI
     let source = service.context.source();
     set_parked(source, shard, 0, Duration::ZERO);
     for input in service.context.inputs() {
-        set_lag(source, shard, input.topic, 0, Duration::ZERO);
+        Lag::of(source, shard, input.topic).set(0, Duration::ZERO);
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `recover` | what follows a turn that did not commit |
 //! | `desk` | when to look for operators' actions, and the gauges of what is parked |
 //! | `errand` | one operator's action: replay, dry run, discard |
-//! | `alarm` | a sleep that goes on meanwhile |
+//! | `alarm` | a sleep that goes on meanwhile, and one until a time of the day |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::limits::{BACKOFF, DELETE_ALONE_AFTER, OUTBOX_ROWS_MAX};
 use crate::retry::Backoff;
 use crate::runtime::intake::{Intake, Trust};
 use crate::runtime::item::Item;
+use crate::runtime::meter::{Meter, Step as Part};
 use crate::runtime::publisher::{Progress, Publisher};
 use crate::runtime::service::Service;
 use crate::runtime::takeover::Position;
@@ -79,9 +80,12 @@ pub(crate) struct Shard<C: Context, S> {
     pace: Pace,
     /// Whether the context's follow-up may have work.
     follow_up: bool,
+    /// When it has work again, by the wall clock.
+    due: Option<Timestamp>,
     /// Whether turns leave the follow-up out, while a refused batch is decided one by one.
     alone: bool,
     pruned_at: Timestamp,
+    meter: Meter,
     /// Operators' actions.
     desk: Desk,
     backoff: Backoff,
@@ -187,8 +191,10 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             intake,
             pace,
             follow_up: true,
+            due: None,
             alone: false,
             pruned_at: service.ports.clock.now(),
+            meter: Meter::of(&*service.context, shard, &service.ports.clock),
             desk: Desk::new(service.feed.asked()),
             backoff: BACKOFF.start(),
             health_part,
@@ -203,7 +209,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Step::PublisherEnded(error) => return Halt::PublisherBroken(error),
                 Step::Batch(Err(error)) => return Halt::Broken(error),
                 Step::Batch(Ok(mut items)) => {
+                    let waiting = self.meter.steps.begin();
                     self.pace.await_slot().await;
+                    self.meter.steps.end(Part::Wait, waiting);
                     self.intake.ahead.fill_up(&mut items);
                     let records = items.len();
                     let done = self.process(items, stop).await;
@@ -251,6 +259,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             () = self.desk.due(clock), if !paused => Step::Attend,
             batch = batch, if !paused => Step::Batch(batch),
             () = std::future::ready(()), if self.follow_up && !paused => Step::Empty,
+            () = alarm::strikes(clock, self.due), if !paused => Step::Empty,
             () = acknowledged => Step::Empty,
         }
     }

@@ -11,6 +11,7 @@ use crate::health::Condition;
 use crate::mutant::{self, Layer};
 use crate::runtime::intake::{Intake, Trust};
 use crate::runtime::item::{Item, Kind, Unreadable};
+use crate::runtime::meter::Lag;
 use crate::runtime::shard::turn::{TurnError, Work};
 use crate::runtime::shard::{Halt, Shard, cursors};
 use crate::runtime::takeover::Position;
@@ -77,6 +78,19 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         Ok(())
     }
 
+    /// While turns fail nothing new is read, and the lag would look as it was then.
+    fn tell_age(&self, items: &[Item<C::Message>]) {
+        let (source, now) = (
+            self.service.context.source(),
+            self.service.ports.clock.now(),
+        );
+        for of_topic in items.chunk_by(|a, b| a.topic == b.topic) {
+            let oldest = &of_topic[0];
+            let age = now.since(oldest.record.timestamp);
+            Lag::of(source, self.grant.shard, &oldest.topic).grow_old(age);
+        }
+    }
+
     pub(super) fn tell_refused(&self, item: &Item<C::Message>, detail: &str) {
         tracing::error!(
             shard = self.grant.shard.0, topic = %item.topic,
@@ -106,9 +120,8 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Err(TurnError::Refused(detail)) => return Ok(Outcome::Refused(detail)),
                 Err(TurnError::Store(error)) => error,
             };
-            metrics::counter!("turn_failures_total", "source" => self.service.context.source(),
-                "kind" => format!("{:?}", error.kind).to_lowercase())
-            .increment(1);
+            self.meter.failed(error.kind);
+            self.tell_age(work.items());
             match error.kind {
                 ErrorKind::Retry | ErrorKind::Rejected => {
                     self.stall(&error.to_string(), stop).await;

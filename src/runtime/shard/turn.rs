@@ -10,6 +10,7 @@ use crate::limits::{INBOX_HORIZON, INBOX_PRUNE_EVERY};
 use crate::mutant::{self, Layer, Mutant};
 use crate::runtime::decide::{self, Decided, Questions, Refused, Scene, Tally};
 use crate::runtime::item::Item;
+use crate::runtime::meter::Step;
 use crate::runtime::shard::Shard;
 use crate::store::{
     Action, ActionDone, Effects, Error as StoreError, ErrorKind, OutboxBatch, Published, Seen,
@@ -91,12 +92,15 @@ pub(super) struct Prepared<C: Context> {
     tally: Tally,
     /// Whether the context's follow-up has more to do.
     more: bool,
+    /// When it has work again; the outer is `None` if it did not run.
+    alarm: Option<Option<Timestamp>>,
 }
 
 impl<C: Context, S: Store<C>> Shard<C, S> {
     /// Steps 3 to 9, with the acknowledgements that ride along.
     pub(super) async fn turn(&mut self, work: &Work<'_, C::Message>) -> Result<(), TurnError> {
         let now = self.service.ports.clock.now();
+        self.follow_up |= self.due.is_some_and(|due| due <= now);
         let acknowledged = self.progress.take();
         let committed = self.commit(work, acknowledged.clone(), now).await;
         match committed {
@@ -123,16 +127,19 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         self.pace.await_slot().await;
         let _slot = self.pace.take_slot();
         let service = Arc::clone(&self.service);
+        let began = self.meter.steps.begin();
         let mut turn = service
             .store
             .begin(self.grant.shard, self.grant.epoch)
             .await?;
+        self.meter.steps.end(Step::Begin, began);
         crash::here(Point::TurnBegun);
         let Prepared {
             state,
             mut effects,
             tally,
             more,
+            alarm,
         } = self.prepare(&mut turn, work, now).await?;
         effects.published.extend(acknowledged);
         effects.prune_inbox_before = self.prune_before(now);
@@ -161,9 +168,13 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 .begin(self.grant.shard, self.grant.epoch)
                 .await?;
         }
+        let began = self.meter.steps.begin();
         let rows = turn.commit(state.as_ref(), effects).await?;
+        self.meter.steps.end(Step::Commit, began);
+        self.meter.written(&rows);
         let elsewhere = service.handover.offer(rows);
         self.follow_up = more;
+        self.due = alarm.unwrap_or(self.due);
         self.pruned_at = if pruned { now } else { self.pruned_at };
         self.desk.parked_changed |= parked_changes;
         for step in steps {
@@ -191,7 +202,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             now,
             cursors: &self.cursors,
         };
+        let steps = &self.meter.steps;
         let items = work.items();
+        let began = steps.begin();
         let mut seen = ask::<C, _>(turn, &decide::questions(scene.context, items)).await?;
         if mutant::on(Mutant::BypassParked) {
             seen.parked.clear();
@@ -200,31 +213,40 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             // These are its first messages: nothing stands before them.
             seen.parked.remove(aggregate);
         }
+        let began = steps.end(Step::Look, began);
         let concerned = decide::concerned(items, &seen);
         let mut state = if concerned.is_empty() && (self.alone || !self.follow_up) {
             None
         } else {
             Some(turn.load(&concerned).await?)
         };
+        let began = steps.end(Step::Load, began);
+        if let Some(state) = state.as_mut() {
+            scene.context.tell_time(state, now);
+        }
         let mut decided = decide_work(&scene, work, &mut seen, state.as_mut())?;
-        let mut more = self.follow_up;
+        let began = steps.end(Step::Decide, began);
+        let (mut more, mut alarm) = (self.follow_up, None);
         match state.as_mut() {
             Some(_) if self.alone => more = true,
             Some(state) => {
                 turn.load_follow_up(state).await?;
                 let follow_up = scene.context.follow_up(state);
                 decided.outgoing.extend(follow_up.outgoing);
-                more = follow_up.more;
+                (more, alarm) = (follow_up.more, Some(follow_up.alarm));
             }
             None => {}
         }
+        let began = steps.end(Step::FollowUp, began);
         let mut effects = decided.effects;
         effects.outbox = decide::outbox(&scene, &decided.outgoing)?;
+        steps.end(Step::Encode, began);
         Ok(Prepared {
             state,
             effects,
             tally: decided.tally,
             more,
+            alarm,
         })
     }
 
@@ -232,23 +254,13 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
     /// hold which messages those were.
     fn after_commit(&self, work: &Work<'_, C::Message>, tally: Tally) {
         let source = self.service.context.source();
-        let shard = self.grant.shard.to_string();
+        let shard = self.grant.shard.0;
         let action = work.action().map(|action| action.id.as_str());
         let keys = decide::keys(work.items());
         self.service.feed.publish(keys.chain(action));
-        metrics::counter!("turns_total", "source" => source, "shard" => shard.clone()).increment(1);
-        let counter = match work {
-            Work::Replay(_) => "replayed_messages_total",
-            Work::Log(_) | Work::Note(..) => "messages_total",
-        };
-        for (outcome, count) in [
-            ("applied", tally.applied),
-            ("duplicate", tally.duplicate),
-            ("conflict", tally.conflict),
-            ("ignored", tally.ignored),
-            ("parked", tally.parked),
-        ] {
-            metrics::counter!(counter, "source" => source, "outcome" => outcome).increment(count);
+        match work {
+            Work::Replay(_) => self.meter.replayed(tally),
+            Work::Log(_) | Work::Note(..) => self.meter.committed(work.items().len(), tally),
         }
         if tally.parked > 0 {
             let count = tally.parked;

@@ -13,12 +13,10 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service;
 
-/// What a call is counted under when no service knows its method: paths made up by clients must
-/// not become names of metrics.
-const UNKNOWN: &str = "unknown";
+use super::methods;
 
-/// Counts every call in `grpc_server_calls_total` (method, code) and the time to its answer's
-/// beginning in `grpc_server_answer_seconds` (method).
+/// Counts every call in `grpc_server_calls_total` and the time to its answer's beginning in
+/// `grpc_server_answer_seconds`, each by method and code.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Layer;
 
@@ -51,7 +49,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let mut call = Call {
-            method: request.uri().path().to_owned(),
+            method: methods::name(request.uri().path()),
             begun: Instant::now(),
             code: None,
         };
@@ -67,31 +65,48 @@ where
 
 /// A call under way; counted when it is over, also when its client has gone away.
 struct Call {
-    method: String,
+    method: &'static str,
     begun: Instant,
     code: Option<Code>,
 }
 
 impl Call {
+    /// An answer that begins with anything but a refusal is a good one as far as it has come.
     fn answered(&self) {
-        if self.code != Some(Code::Unimplemented) {
-            metrics::histogram!("grpc_server_answer_seconds", "method" => self.method.clone())
-                .record(self.begun.elapsed().as_secs_f64());
-        }
+        let code = format!("{:?}", self.code.unwrap_or(Code::Ok));
+        metrics::histogram!("grpc_server_answer_seconds", "method" => self.method, "code" => code)
+            .record(self.begun.elapsed());
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let code = self.code.unwrap_or(Code::Cancelled);
-        let method = match code {
-            Code::Unimplemented => UNKNOWN.to_owned(),
-            _ => std::mem::take(&mut self.method),
-        };
-        let code = format!("{code:?}");
-        metrics::counter!("grpc_server_calls_total", "method" => method, "code" => code)
+        let code = format!("{:?}", self.code.unwrap_or(Code::Cancelled));
+        metrics::counter!("grpc_server_calls_total", "method" => self.method, "code" => code)
             .increment(1);
     }
+}
+
+/// A connection that is open; counted as long as it lives.
+pub(in crate::server) struct Connection(metrics::Gauge);
+
+impl Connection {
+    /// A client has connected.
+    pub(in crate::server) fn opened() -> Self {
+        let open = connections();
+        open.increment(1);
+        Self(open)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+fn connections() -> metrics::Gauge {
+    metrics::gauge!("grpc_server_connections")
 }
 
 /// `grpc-status` of headers or trailers.

@@ -28,10 +28,16 @@ pub(in crate::server) struct Layer {
 
 impl Layer {
     pub(in crate::server) fn new(calls_max: usize) -> Self {
+        shed().increment(0);
         Self {
             permits: Arc::new(Semaphore::new(calls_max)),
         }
     }
+}
+
+/// Calls that were refused because too many were in flight.
+fn shed() -> metrics::Counter {
+    metrics::counter!("grpc_server_shed_total")
 }
 
 impl<S> tower::Layer<S> for Layer {
@@ -73,7 +79,7 @@ where
             return Box::pin(self.inner.call(request));
         }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            metrics::counter!("grpc_server_shed_total").increment(1);
+            shed().increment(1);
             let refusal = status::exhausted("too many calls at once; try again later");
             return Box::pin(std::future::ready(Ok(refusal.into_http())));
         };

@@ -2,11 +2,12 @@
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 
 use crate::limits;
+use crate::store::sql::outcome::counted;
 use crate::store::{Error, ErrorKind};
 
 /// The store's error for a failed statement inside a transaction.
 pub fn error(operation: &'static str, source: sqlx::Error) -> Error {
-    match source {
+    counted(match source {
         sqlx::Error::PoolTimedOut => Error::new(
             ErrorKind::Retry,
             operation,
@@ -16,7 +17,7 @@ pub fn error(operation: &'static str, source: sqlx::Error) -> Error {
             ),
         ),
         source => Error::new(kind(&source), operation, source),
-    }
+    })
 }
 
 /// The store's error for a failed COMMIT: definite if the server says why, unknown if it could
@@ -31,13 +32,13 @@ pub(super) fn commit_error(operation: &'static str, source: sqlx::Error) -> Erro
         },
         None => ErrorKind::Unknown,
     };
-    Error::new(kind, operation, source)
+    counted(Error::new(kind, operation, source))
 }
 
 /// The store's error for a call that was not answered in time.
 pub(super) fn unanswered(kind: ErrorKind, operation: &'static str) -> Error {
     let detail = format!("no answer within {:?}", limits::POSTGRES_CALL_TIMEOUT);
-    Error::new(kind, operation, detail)
+    counted(Error::new(kind, operation, detail))
 }
 
 // Classes of SQLSTATE, its first two characters.

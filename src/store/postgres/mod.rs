@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use self::announcements::Announcements;
 use super::sql::library::Reading;
-use super::sql::outcome::Outcome;
+use super::sql::outcome::{self, Outcome};
 use super::{
     Acknowledged, Action, Claimed, Cursor, Error, ErrorKind, OutboxBatch, OutboxRow, Pacing,
     ParkedLevel, ParkedRow, Sequence, Store, Tables, Target,
@@ -117,6 +117,7 @@ impl<T> PostgresStore<T> {
         tables: T,
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
+        outcome::announce_errors();
         let (turns, reader) = open::pools(location, application, migrations, &timeouts).await?;
         Ok(Self {
             turns,
@@ -201,7 +202,8 @@ struct Write {
 
 impl Write {
     async fn commit(self, operation: &'static str) -> Result<(), Error> {
-        let committed = timeout(limits::POSTGRES_CALL_TIMEOUT, self.tx.commit()).await;
+        let committing = timeout(limits::POSTGRES_CALL_TIMEOUT, self.tx.commit());
+        let committed = outcome::timed(committing).await;
         let result = match committed {
             Ok(committed) => committed.map_err(|source| error::commit_error(operation, source)),
             Err(_) => Err(error::unanswered(ErrorKind::Unknown, operation)),

@@ -2,11 +2,12 @@
 
 use sqlx::sqlite::SqliteError;
 
+use crate::store::sql::outcome::counted;
 use crate::store::{Error, ErrorKind};
 
 /// The store's error for a failed statement inside a transaction.
 pub fn error(operation: &'static str, source: sqlx::Error) -> Error {
-    Error::new(kind(&source), operation, source)
+    counted(Error::new(kind(&source), operation, source))
 }
 
 /// The store's error for a failed COMMIT: definite, unless the file system failed it half way
@@ -17,7 +18,7 @@ pub(super) fn commit_error(operation: &'static str, source: sqlx::Error) -> Erro
         source if result_code(source) == Some(IOERR) => ErrorKind::Unknown,
         source => kind(source),
     };
-    Error::new(kind, operation, source)
+    counted(Error::new(kind, operation, source))
 }
 
 // Primary result codes, the low byte of what SQLite returns.

@@ -37,6 +37,7 @@ pub use turn::SqliteTurn;
 use writer::Writer;
 
 use super::sql::library::Reading;
+use super::sql::outcome;
 
 /// The statement that proves ownership and reads the cursors at once.
 const OWNED: &str = "SELECT topic, next_offset, last_hash FROM shard LEFT JOIN cursor USING (shard)
@@ -74,6 +75,7 @@ impl<T> SqliteStore<T> {
         tables: T,
         busy_timeout: Duration,
     ) -> Result<Self, Error> {
+        outcome::announce_errors();
         let writer = open::writer(path, migrations, busy_timeout).await?;
         Ok(Self {
             writer,

@@ -12,7 +12,7 @@ use super::bulk::Values;
 use super::error::{BUSY, commit_error, error, result_code};
 use crate::limits::SQLITE_BUSY_TIMEOUT;
 use crate::store::Error;
-use crate::store::sql::outcome::Outcome;
+use crate::store::sql::outcome::{self, Outcome};
 
 /// SQLite has one writer at a time, and waiting for a connection is fair where waiting for its lock
 /// is not.
@@ -157,7 +157,8 @@ impl Write {
     /// # Errors
     /// As [`commit_error`] maps them, for `operation`.
     pub(super) async fn commit(mut self, operation: &'static str) -> Result<(), Error> {
-        let result = sqlx::query("COMMIT").execute(self.connection()?).await;
+        let committing = sqlx::query("COMMIT").execute(self.connection()?);
+        let result = outcome::timed(committing).await;
         self.seat.open = result.is_err();
         let result = result.map_err(|source| commit_error(operation, source));
         let result = result.map(|_| ());

@@ -31,13 +31,15 @@ pub(super) async fn write(tx: &mut PgConnection, changes: &Changes<'_>) -> Resul
 
 async fn save_counters(tx: &mut PgConnection, counters: Counters) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE stock_book SET next_position = $2, next_fulfilment = $3, next_mark = $4
+        "UPDATE stock_book SET next_position = $2, next_fulfilment = $3, next_mark = $4,
+             next_deadline = $5
          WHERE book = $1",
     )
     .bind(BOOK)
     .bind(counters.position)
     .bind(counters.fulfilment)
     .bind(counters.mark)
+    .bind(counters.due.map(|due| due.0))
     .execute(tx)
     .await
     .map(drop)
@@ -79,9 +81,10 @@ async fn save_stock(tx: &mut PgConnection, stock: &[(&ProductId, &Stock)]) -> Re
 async fn place(tx: &mut PgConnection, placed: &[&Reservation]) -> Result<(), Error> {
     let statement = sqlx::query(
         "INSERT INTO reservation (book, order_id, order_version, version, status, position,
-                                  fulfilment, correlation_id, traceparent)
+                                  fulfilment, correlation_id, traceparent, reserve_by)
          SELECT $1, placed.* FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[],
-             $6::bigint[], $7::bigint[], $8::text[], $9::text[]) AS placed",
+             $6::bigint[], $7::bigint[], $8::text[], $9::text[],
+             $10::bigint[]) AS placed",
     )
     .bind(BOOK)
     .bind(column(placed, |one| one.order_id.as_str()))
@@ -91,7 +94,8 @@ async fn place(tx: &mut PgConnection, placed: &[&Reservation]) -> Result<(), Err
     .bind(column(placed, |one| one.position))
     .bind(column(placed, |one| one.fulfilment))
     .bind(column(placed, |one| one.flow.correlation_id.as_str()))
-    .bind(column(placed, |one| one.flow.traceparent.as_deref()));
+    .bind(column(placed, |one| one.flow.traceparent.as_deref()))
+    .bind(column(placed, |one| one.reserve_by.map(|by| by.0)));
     bulk::write(tx, "save new reservations", placed, statement).await?;
     let lines: Vec<(&str, &str, i32)> = placed
         .iter()

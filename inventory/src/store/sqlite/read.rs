@@ -1,5 +1,6 @@
 //! Bulk reads: one statement each, all keys in one parameter.
 
+use messaging::clock::Timestamp;
 use messaging::store::Error;
 use messaging::store::sqlite::{self, bulk};
 
@@ -11,25 +12,22 @@ use crate::domain::marks::Mark;
 use crate::domain::receive::Receipt;
 use crate::domain::reservation::Reservation;
 use crate::domain::stock::Stock;
-use crate::store::row::{self, mark_of, receipt_of, stock_of, waiter_of};
+use crate::store::row::{self, counters_of, deadline_of, mark_of, receipt_of, stock_of, waiter_of};
 use crate::store::{BOOK, BookTables};
 
 impl BookTables for SqliteBook<'_> {
     /// The transaction holds the file's one writer lock since it began, so reading is enough; it
     /// stands in a statement of its own as it must where the lock is the row's.
     async fn lock(&mut self) -> Result<Counters, Error> {
-        let (position, fulfilment, mark) = sqlx::query_as(
-            "SELECT next_position, next_fulfilment, next_mark FROM stock_book WHERE book = $1",
+        let row = sqlx::query_as(
+            "SELECT next_position, next_fulfilment, next_mark, next_deadline
+             FROM stock_book WHERE book = $1",
         )
         .bind(BOOK)
         .fetch_one(&mut *self.0)
         .await
         .map_err(|source| sqlite::error("lock stock book", source))?;
-        Ok(Counters {
-            position,
-            fulfilment,
-            mark,
-        })
+        Ok(counters_of(row))
     }
 
     async fn receipts(&mut self, ids: &[ReceiptId]) -> Result<Vec<Receipt>, Error> {
@@ -111,6 +109,20 @@ impl BookTables for SqliteBook<'_> {
         .await
         .map_err(|source| sqlite::error("load marks", source))?;
         Ok(rows.into_iter().map(mark_of).collect())
+    }
+
+    async fn deadlines(&mut self, limit: usize) -> Result<Vec<(Timestamp, OrderId)>, Error> {
+        let rows: Vec<_> = sqlx::query_as(
+            "SELECT reserve_by, order_id FROM reservation
+             WHERE book = $1 AND status = 'WAITING' AND reserve_by IS NOT NULL
+             ORDER BY reserve_by, order_id LIMIT $2",
+        )
+        .bind(BOOK)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut *self.0)
+        .await
+        .map_err(|source| sqlite::error("load deadlines", source))?;
+        Ok(rows.into_iter().map(deadline_of).collect())
     }
 
     async fn write(&mut self, changes: &Changes<'_>) -> Result<(), Error> {

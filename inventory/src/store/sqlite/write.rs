@@ -12,7 +12,7 @@ use crate::domain::reservation::Reservation;
 use crate::store::BOOK;
 
 const RESERVATION: &str = "reservation (order_id, book, order_version, version, status, position,
-    fulfilment, correlation_id, traceparent)";
+    fulfilment, correlation_id, traceparent, reserve_by)";
 
 /// Writes `changes`, deletions before insertions.
 pub(super) async fn write(tx: &mut SqliteConnection, changes: &Changes<'_>) -> Result<(), Error> {
@@ -32,13 +32,15 @@ pub(super) async fn write(tx: &mut SqliteConnection, changes: &Changes<'_>) -> R
 
 fn save_counters(script: &mut Script<'_>, counters: Counters) {
     script.add(
-        "UPDATE stock_book SET next_position = ?, next_fulfilment = ?, next_mark = ?
+        "UPDATE stock_book SET next_position = ?, next_fulfilment = ?, next_mark = ?,
+             next_deadline = ?
          WHERE book = ?",
         |values| {
             values
                 .push(counters.position)
                 .push(counters.fulfilment)
                 .push(counters.mark)
+                .push(counters.due.map(|due| due.0))
                 .push(BOOK);
         },
     );
@@ -82,7 +84,7 @@ async fn save_stock(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<()
 async fn save_reservations(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<(), Error> {
     let insert = Insert {
         into: RESERVATION,
-        columns: 9,
+        columns: 10,
         then: "",
     };
     script.insert(insert, &changes.placed, push).await?;
@@ -129,7 +131,8 @@ fn push(reservation: &&Reservation, values: &mut Values) {
         .push(reservation.position)
         .push(reservation.fulfilment)
         .push(reservation.flow.correlation_id.as_str())
-        .push(reservation.flow.traceparent.as_deref());
+        .push(reservation.flow.traceparent.as_deref())
+        .push(reservation.reserve_by.map(|by| by.0));
 }
 
 fn leave(script: &mut Script<'_>, places: &[Place<'_>]) {

@@ -4,7 +4,6 @@ mod queries;
 
 use std::collections::BTreeSet;
 
-use messaging::context::Context;
 use messaging::store::postgres::bulk::{column, write};
 use messaging::store::postgres::error;
 use messaging::store::{Error, Tables};
@@ -29,10 +28,7 @@ impl Tables<OrderContext, PgConnection> for OrderTables {
     /// row this turn has locked, so its rows are nobody else's to change.
     async fn load(&self, tx: &mut PgConnection, messages: &[&Message]) -> Result<State, Error> {
         let failed = |source| error("load orders", source);
-        let ids: BTreeSet<&str> = messages
-            .iter()
-            .map(|message| OrderContext.key(message))
-            .collect();
+        let ids: BTreeSet<&str> = messages.iter().map(|message| message.key()).collect();
         let rows = sqlx::query(concat!(
             "SELECT wanted.order_id AS wanted, tombstones.reason AS tombstone, ",
             row::columns!(),
@@ -59,13 +55,16 @@ impl Tables<OrderContext, PgConnection> for OrderTables {
 async fn insert(tx: &mut PgConnection, placed: &[&Order]) -> Result<(), Error> {
     let statement = sqlx::query(
         "INSERT INTO orders (order_id, customer_id, currency, lines, on_shortage, status, version,
-                             reservation_version, reason, placed_at, updated_at)
+                             reservation_version, reason, placed_at, updated_at, reserve_by,
+                             deadline)
          SELECT order_id, customer_id, currency, lines, on_shortage, status, version,
-                reservation_version, reason, placed_at, updated_at
+                reservation_version, reason, placed_at, updated_at, reserve_by, deadline
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                     $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[])
+                     $7::bigint[], $8::bigint[], $9::text[], $10::bigint[], $11::bigint[],
+                     $12::bigint[], $13::bigint[])
              WITH ORDINALITY AS placed (order_id, customer_id, currency, lines, on_shortage, status,
-                 version, reservation_version, reason, placed_at, updated_at, number)
+                 version, reservation_version, reason, placed_at, updated_at, reserve_by, deadline,
+                 number)
          ORDER BY number",
     )
     .bind(column(placed, |order| order.placed.order_id.as_str()))
@@ -80,7 +79,11 @@ async fn insert(tx: &mut PgConnection, placed: &[&Order]) -> Result<(), Error> {
     .bind(column(placed, |order| order.reservation_version))
     .bind(column(placed, |order| order.reason.as_str()))
     .bind(column(placed, |order| order.placed_at.0))
-    .bind(column(placed, |order| order.updated_at.0));
+    .bind(column(placed, |order| order.updated_at.0))
+    .bind(column(placed, |order| order.placed.reserve_by))
+    .bind(column(placed, |order| {
+        order.deadline.map(|deadline| deadline.0)
+    }));
     write(tx, "insert orders", placed, statement)
         .await
         .map(drop)

@@ -1,12 +1,13 @@
 //! Reads beside the turns.
 
 use async_trait::async_trait;
+use messaging::clock::Timestamp;
 use messaging::store::Error;
 use messaging::store::postgres::{bounded, error};
 use sqlx::{PgPool, Postgres, QueryBuilder};
 
 use crate::domain::Order;
-use crate::store::{Export, Filter, Listed, Queries, row};
+use crate::store::{BACKORDERS, Export, Filter, Listed, Queries, Waiting, backorders, row};
 
 /// Reads orders over a pool of read-only connections.
 #[derive(Clone, Debug)]
@@ -90,5 +91,14 @@ impl Export for PostgresQueries {
         .bind(order_ids);
         let rows = bounded(OPERATION, query.fetch_all(&self.reader)).await?;
         row::orders(&rows).map_err(|source| error(OPERATION, source))
+    }
+}
+
+#[async_trait]
+impl Waiting for PostgresQueries {
+    async fn backorders(&self, limit: u32) -> Result<(u32, Option<Timestamp>), Error> {
+        let query = sqlx::query_as(BACKORDERS).bind(i64::from(limit));
+        let row = bounded("count backorders", query.fetch_one(&self.reader)).await;
+        row.map(backorders)
     }
 }

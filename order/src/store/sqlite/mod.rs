@@ -4,7 +4,6 @@ mod queries;
 
 use std::collections::BTreeSet;
 
-use messaging::context::Context;
 use messaging::store::sqlite::bulk::{self, Insert, Script};
 use messaging::store::sqlite::error;
 use messaging::store::{Error, Tables};
@@ -26,10 +25,7 @@ pub struct OrderTables;
 
 impl Tables<OrderContext, SqliteConnection> for OrderTables {
     async fn load(&self, tx: &mut SqliteConnection, messages: &[&Message]) -> Result<State, Error> {
-        let ids: BTreeSet<&str> = messages
-            .iter()
-            .map(|message| OrderContext.key(message))
-            .collect();
+        let ids: BTreeSet<&str> = messages.iter().map(|message| message.key()).collect();
         load(tx, &ids).await
     }
 
@@ -65,8 +61,8 @@ async fn load(tx: &mut SqliteConnection, ids: &BTreeSet<&str>) -> Result<State, 
 async fn insert(script: &mut Script<'_>, placed: &[&Order]) -> Result<(), Error> {
     let insert = Insert {
         into: "orders (order_id, customer_id, currency, lines, on_shortage, status, version,
-               reservation_version, reason, placed_at, updated_at)",
-        columns: 11,
+               reservation_version, reason, placed_at, updated_at, reserve_by, deadline)",
+        columns: 13,
         then: "",
     };
     let rows = script.insert(insert, placed, |order, values| {
@@ -81,7 +77,9 @@ async fn insert(script: &mut Script<'_>, placed: &[&Order]) -> Result<(), Error>
             .push(order.reservation_version)
             .push(&order.reason)
             .push(order.placed_at.0)
-            .push(order.updated_at.0);
+            .push(order.updated_at.0)
+            .push(order.placed.reserve_by)
+            .push(order.deadline.map(|deadline| deadline.0));
     });
     rows.await
 }

@@ -1,12 +1,13 @@
 //! Reads beside the writer.
 
 use async_trait::async_trait;
+use messaging::clock::Timestamp;
 use messaging::store::Error;
 use messaging::store::sqlite::{bulk, error};
 use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use crate::domain::Order;
-use crate::store::{Export, Filter, Listed, Queries, row};
+use crate::store::{BACKORDERS, Export, Filter, Listed, Queries, Waiting, backorders, row};
 
 /// Reads orders over a pool of read-only connections.
 #[derive(Clone, Debug)]
@@ -100,5 +101,15 @@ impl Export for SqliteQueries {
         .await
         .map_err(failed)?;
         row::orders(&rows).map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Waiting for SqliteQueries {
+    async fn backorders(&self, limit: u32) -> Result<(u32, Option<Timestamp>), Error> {
+        let row = sqlx::query_as(BACKORDERS).bind(limit);
+        let row = row.fetch_one(&self.reader).await;
+        row.map(backorders)
+            .map_err(|source| error("count backorders", source))
     }
 }

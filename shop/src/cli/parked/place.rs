@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use contracts::proto::Place;
 
@@ -48,24 +47,6 @@ impl FromStr for At {
     }
 }
 
-/// An age: a number with s, m, h or d.
-pub(super) fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a number with s, m, h or d, for example 10m".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds: u64 = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    number
-        .checked_mul(seconds)
-        .map(Duration::from_secs)
-        .ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,15 +58,6 @@ mod tests {
         }
         for text in ["", "ORDER_001", "a/0", "a@0", "/0@0", "a/x@0", "a/0@"] {
             assert!(text.parse::<At>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_age_has_a_unit() {
-        assert_eq!(age("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(age("2h"), Ok(Duration::from_secs(7_200)));
-        for text in ["", "90", "h", "-1s", "1w", "9999999999999999999d", "1é"] {
-            assert!(age(text).is_err(), "{text}");
         }
     }
 }

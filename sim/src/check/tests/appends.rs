@@ -5,6 +5,8 @@ use contracts::topics::{ORDER_COMMANDS, ORDER_EVENTS};
 use messaging::store::{Published, Sequence};
 use order::domain::Status;
 
+use messaging::clock::Timestamp;
+
 use super::history::{History, cancel, order_placed, place};
 use crate::check::Side;
 
@@ -119,7 +121,7 @@ fn f2_at_rest_the_outbox_is_empty() {
     history.publish(&order_placed("O1", 2));
     history.publish(&cancelled());
     delete(&mut history, 1);
-    history.checker.settled();
+    history.checker.settled(Timestamp(1_000));
     assert_eq!(history.broken(), Some("F2"));
 }
 
@@ -129,7 +131,7 @@ fn f3_at_rest_everything_is_read() {
     history.publish(&order_placed("O1", 2));
     history.publish(&cancelled());
     delete(&mut history, 2);
-    history.checker.settled();
+    history.checker.settled(Timestamp(1_000));
     let violation = history.violation().unwrap();
     assert_eq!(violation.invariant, "F3");
     assert!(
@@ -148,6 +150,6 @@ fn at_rest_with_everything_said_and_read_nothing_is_broken() {
     turn.change("O1", None, Some(crate::check::Row::Tombstone))
         .remembers(&cancel("O1"), "x", 0)
         .commit();
-    history.checker.settled();
+    history.checker.settled(Timestamp(1_000));
     assert_eq!(history.violation(), None);
 }

@@ -91,7 +91,9 @@ async fn a_store_in_memory_tells_the_checker_of_each_commit() {
         topic: "".into(),
         offset: 0,
     };
-    OrderContext.decide(&mut state, &incoming).unwrap();
+    OrderContext::default()
+        .decide(&mut state, &incoming)
+        .unwrap();
     let effects = Effects::default();
     Turn::<OrderContext>::commit(turn, Some(&state), effects)
         .await

@@ -382,6 +382,7 @@ pub(super) fn place(id: &str) -> PlaceOrder {
             unit_price_minor: 100,
         }],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 
@@ -419,6 +420,7 @@ pub(super) fn order_placed(id: &str, quantity: i32) -> OrderPlaced {
         version: 1,
         lines: vec![line(quantity)],
         on_shortage: OnShortage::Backorder,
+        reserve_by: None,
     }
 }
 
@@ -440,6 +442,7 @@ fn order(id: &str, (status, version, reservation_version): (Status, i64, i64)) -
         reason: String::new(),
         placed_at: Timestamp(0),
         updated_at: Timestamp(0),
+        deadline: None,
     }
 }
 
@@ -458,6 +461,7 @@ pub(super) fn reservation(id: &str, status: Hold, quantity: i32) -> Reservation 
             correlation_id: String::new(),
             traceparent: None,
         },
+        reserve_by: None,
     }
 }
 

@@ -6,6 +6,8 @@ use inventory::domain::marks::Mark;
 use inventory::domain::reservation::{Reservation, Status};
 use inventory::domain::stock::Stock;
 
+use messaging::clock::Timestamp;
+
 use super::history::{
     History, order_placed, receive, reservation, served, stock_received, waiting,
 };
@@ -167,7 +169,7 @@ fn f6b_a_mark_is_a_promise_to_look() {
     let mut queue = queue([3, 2]);
     queue.arrives(None, true);
     assert_eq!(queue.history.violation(), None);
-    queue.history.checker.settled();
+    queue.history.checker.settled(Timestamp(1_000));
     assert_ne!(
         queue.history.broken(),
         None,
