@@ -4,6 +4,7 @@
 //! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
 
 pub mod access;
+pub mod auth;
 mod refusal;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use self::access::AccessArgs;
+pub use self::auth::AuthArgs;
 pub use self::refusal::Refusal;
 use crate::log::kafka::{self, KafkaLog};
 use crate::message::Binding;

@@ -90,7 +90,10 @@ examples! {
         lines: priced_lines(),
         on_shortage: OnShortage::Reject,
     }]
-    CancelOrder: [{ order_id: id(), reason: "müde 🥱".to_owned() }]
+    CancelOrder: [
+        { order_id: id(), reason: "müde 🥱".to_owned(), customer_id: None }
+        { order_id: id(), reason: "müde 🥱".to_owned(), customer_id: Some("CUSTOMER_001".to_owned()) }
+    ]
     CompleteOrder: [{ order_id: id() }]
     OrderPlaced: [{
         order_id: id(),

@@ -13,10 +13,10 @@ use crate::digest::{self, Digest};
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// To place an order.
-    Place(OnShortage),
-    /// To cancel it, for this reason.
-    Cancel(Box<str>),
+    /// To place an order, of this customer.
+    Place(OnShortage, Digest),
+    /// To cancel it, for this reason, if it is this customer's.
+    Cancel(Box<str>, Option<Digest>),
     /// To ship it.
     Complete,
 }
@@ -38,10 +38,16 @@ pub(super) struct Step {
 impl Step {
     pub(super) fn of(command: &OrderCommand, envelope: &Envelope, offset: i64) -> Self {
         let (content, wish) = match command {
-            OrderCommand::Place(place) => (place.content(), Wish::Place(place.on_shortage)),
+            OrderCommand::Place(place) => (
+                place.content(),
+                Wish::Place(place.on_shortage, digest::text(&place.customer_id)),
+            ),
             OrderCommand::Cancel(cancel) => (
                 cancel.content(),
-                Wish::Cancel(cancel.reason.as_str().into()),
+                Wish::Cancel(
+                    cancel.reason.as_str().into(),
+                    cancel.customer_id.as_deref().map(digest::text),
+                ),
             ),
             OrderCommand::Complete(complete) => (complete.content(), Wish::Complete),
         };
@@ -65,33 +71,34 @@ impl Step {
     }
 
     pub(super) fn is_place(&self) -> bool {
-        matches!(self.wish, Wish::Place(_))
+        matches!(self.wish, Wish::Place(..))
     }
 
     pub(super) fn name(&self) -> &'static str {
         match self.wish {
-            Wish::Place(_) => "PlaceOrder",
-            Wish::Cancel(_) => "CancelOrder",
+            Wish::Place(..) => "PlaceOrder",
+            Wish::Cancel(..) => "CancelOrder",
             Wish::Complete => "CompleteOrder",
         }
     }
 
-    /// The command for the model, which looks at neither lines nor customer: the content's digest
-    /// stands for both.
+    /// The command for the model, which looks at neither lines nor currency: the content's digest
+    /// stands for both. Customers are compared, so their digests will do.
     pub(super) fn message(&self, order_id: &str) -> Message {
         let order_id = order_id.to_owned();
         Message::Command(match &self.wish {
-            Wish::Place(on_shortage) => PlaceOrder {
+            Wish::Place(on_shortage, customer) => PlaceOrder {
                 order_id,
-                customer_id: content_text(self.content),
-                currency: String::new(),
+                customer_id: digest_text(*customer),
+                currency: digest_text(self.content),
                 lines: Vec::new(),
                 on_shortage: *on_shortage,
             }
             .into(),
-            Wish::Cancel(reason) => CancelOrder {
+            Wish::Cancel(reason, customer) => CancelOrder {
                 order_id,
                 reason: reason.to_string(),
+                customer_id: customer.map(digest_text),
             }
             .into(),
             Wish::Complete => CompleteOrder { order_id }.into(),
@@ -99,9 +106,9 @@ impl Step {
     }
 }
 
-/// How a content's digest stands in a model's order.
-pub(super) fn content_text(content: Digest) -> String {
-    format!("{content:016x}")
+/// How a digest stands in a model's order.
+fn digest_text(digest: Digest) -> String {
+    format!("{digest:016x}")
 }
 
 /// The digest of an order's products and quantities.

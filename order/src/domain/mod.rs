@@ -8,7 +8,7 @@ use contracts::inventory::ReservationEvent;
 use contracts::order::{OrderCommand, OrderEvent};
 use messaging::clock::Timestamp;
 
-pub use order::{Entry, Order, Seen};
+pub use order::{Entry, Order, Seen, Tombstones};
 pub use status::Status;
 
 /// What can happen to an order.
@@ -43,9 +43,7 @@ pub fn apply(
 ) -> Result<(Entry, Option<OrderEvent>), NeverPlaced> {
     match message {
         Message::Command(OrderCommand::Place(place)) => Ok(rules::place(entry, place, at)),
-        Message::Command(OrderCommand::Cancel(cancel)) => {
-            Ok(rules::cancel(entry, &cancel.reason, at))
-        }
+        Message::Command(OrderCommand::Cancel(cancel)) => Ok(rules::cancel(entry, cancel, at)),
         Message::Command(OrderCommand::Complete(_)) => Ok(rules::complete(entry, at)),
         Message::Reservation(event) => rules::reservation(entry, event, at),
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use gateway::rate::RateArgs;
 use messaging::config::access::AccessArgs;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
 
 use super::Args;
 use super::address::Address;
@@ -31,6 +32,10 @@ pub struct Plan {
     pub partitions: i32,
     /// What other programs keep.
     pub elsewhere: ElsewhereArgs,
+    /// Who may call.
+    pub auth: AuthArgs,
+    /// How often each customer may.
+    pub rate: RateArgs,
 }
 
 /// Flags that do not go together.
@@ -89,6 +94,8 @@ impl Plan {
             data_dir: args.data_dir.clone().unwrap_or_else(|| DATA_DIR.into()),
             partitions: args.partitions,
             elsewhere: args.elsewhere.clone(),
+            auth: args.auth.clone(),
+            rate: args.rate,
             here,
         };
         plan.check()?;

@@ -153,6 +153,7 @@ impl History {
             target,
             operator: "ada".to_owned(),
             reason: "by hand".to_owned(),
+            customer_id: None,
             at: Timestamp(0),
         };
         self.checker.asked(Side::Order, &action);
@@ -389,6 +390,7 @@ pub(super) fn cancel(id: &str) -> CancelOrder {
     CancelOrder {
         order_id: id.to_owned(),
         reason: "by hand".to_owned(),
+        customer_id: None,
     }
 }
 
