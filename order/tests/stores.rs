@@ -14,7 +14,7 @@ use std::sync::Arc;
 use contracts::inventory::ReservationEvent;
 use contracts::order::{OrderCommand, OrderEvent};
 use contracts::{source, topics};
-use harness::{backordered, cancel, complete, place, refused, released, reserved};
+use harness::{backordered, cancel, cancel_of, complete, place, refused, released, reserved};
 use messaging::clock::Timestamp;
 use messaging::context::{Context, Incoming, Recognised};
 use messaging::envelope::Envelope;

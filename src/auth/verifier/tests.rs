@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -13,7 +14,6 @@ use crate::auth::source::Location;
 use crate::clock::SystemClock;
 use crate::server;
 use crate::spawner::TokioSpawner;
-use std::time::Duration;
 
 fn expected() -> Expected {
     Expected {
@@ -125,7 +125,7 @@ async fn without_keys_nothing_is_believed_and_nothing_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_expires_and_is_bounded() {
+async fn what_is_remembered_is_verified_once_and_bounded() {
     let own = issuer();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwks.json");
