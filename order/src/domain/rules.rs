@@ -61,8 +61,11 @@ pub(super) fn cancel(entry: Entry, cancel: &CancelOrder, at: Timestamp) -> Outco
         Entry::Unknown => Tombstones::new(),
         Entry::Tombstones(tombstones) => tombstones,
     };
-    let first = tombstones.entry(cancel.customer_id.clone());
-    first.or_insert_with(|| cancel.reason.clone());
+    // One for everybody leaves nothing to add.
+    if !tombstones.contains_key(&None) {
+        let first = tombstones.entry(cancel.customer_id.clone());
+        first.or_insert_with(|| cancel.reason.clone());
+    }
     (Entry::Tombstones(tombstones), None)
 }
 
@@ -342,7 +345,8 @@ mod tests {
         assert_eq!(after(&[foreign.clone(), own.clone()]), cancelled("mine"));
         assert_eq!(after(&[own.clone(), foreign.clone()]), cancelled("mine"));
         assert_eq!(after(&[foreign, anybody.clone()]), cancelled("by hand"));
-        assert_eq!(after(&[anybody, own]), cancelled("mine"));
+        assert_eq!(after(&[own.clone(), anybody.clone()]), cancelled("mine"));
+        assert_eq!(after(&[anybody, own]), cancelled("by hand"));
     }
 
     #[test]

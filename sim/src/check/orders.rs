@@ -110,6 +110,7 @@ impl Orders {
         let id = &cancel.order_id;
         let early = || Entry::Tombstone(BTreeSet::new());
         match self.entries.entry(id.clone()).or_insert_with(early) {
+            Entry::Tombstone(customers) if customers.contains(&None) => {}
             Entry::Tombstone(customers) => {
                 customers.insert(cancel.customer_id.clone());
             }

@@ -153,7 +153,6 @@ impl History {
             target,
             operator: "ada".to_owned(),
             reason: "by hand".to_owned(),
-            customer_id: None,
             at: Timestamp(0),
         };
         self.checker.asked(Side::Order, &action);
