@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Refusal, RegistryArgs, TelemetryArgs, access};
+use crate::config::{Refusal, RegistryArgs, TelemetryArgs, access, auth};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
@@ -157,6 +157,9 @@ pub enum Error {
     /// The log cannot be used as the flags say.
     #[error(transparent)]
     Access(#[from] access::Error),
+    /// The keys of those who may call cannot be used.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     /// The registry's address cannot be used.
     #[error("--registry: {0}")]
     Registry(#[from] registry::Error),

@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use contracts::proto::inventory_audit_service_server::{self, InventoryAuditServiceServer};
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
-use contracts::source;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use contracts::{access, source};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
-use messaging::server;
+use messaging::server::{self, Guard};
 use messaging::store::{Operations, Store};
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,10 @@ pub struct Args {
     /// The schema registry.
     #[command(flatten)]
     pub registry: RegistryArgs,
+
+    /// Who may call.
+    #[command(flatten)]
+    pub auth: AuthArgs,
 
     /// The service's database: sqlite:PATH, made if it is not there, or
     /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be there and may have several
@@ -115,6 +119,10 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         queries,
         export,
     } = parts;
+    let guard = args
+        .auth
+        .guard(access::need, &ports.clock, ports.spawner.as_ref());
+    let guard = guard.await?;
     let feed = Feed::new();
     let desk = Desk::new(source::INVENTORY, store.clone(), &ports, feed.clone());
     let measuring = desk.clone().measure();
@@ -146,6 +154,7 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         health,
         shutdown.clone(),
     );
+    let routes = Guard::around(guard, routes);
     let serving = server::serve_grpc(listener, routes, shutdown);
     let measured = async {
         tokio::select! {

@@ -4,14 +4,16 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use contracts::client::{Bearer, Channel};
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order_service_client::OrderServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
+use crate::token::TokenArgs;
 
 /// How long a connection to the gateway may take.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -43,6 +45,10 @@ pub struct ClientArgs {
         value_parser = clap::value_parser!(u64).range(1..=30)
     )]
     pub timeout: Option<u64>,
+
+    /// Who calls.
+    #[command(flatten)]
+    pub token: TokenArgs,
 }
 
 impl ClientArgs {
@@ -51,7 +57,8 @@ impl ClientArgs {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.gateway, self.call_timeout()).await
+        let bearer = self.token.bearer()?;
+        Client::connect(&self.gateway, self.call_timeout(), bearer).await
     }
 
     /// How long a call may take.
@@ -72,12 +79,16 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `gateway`; every call made with [`Client::request`] may take `timeout`.
+    /// Connects to `gateway` as `bearer`; every call made with [`Client::request`] may take `timeout`.
     ///
     /// # Errors
     /// [`Exit::Usage`] when `gateway` is no URL, [`Exit::Unreachable`] when nothing answers there.
-    pub async fn connect(gateway: &str, timeout: Duration) -> Result<Self, Failure> {
-        let channel = channel("gateway", gateway).await?;
+    pub async fn connect(
+        gateway: &str,
+        timeout: Duration,
+        bearer: Bearer,
+    ) -> Result<Self, Failure> {
+        let channel = channel("gateway", gateway, bearer).await?;
         Ok(Self {
             orders: OrderServiceClient::new(channel.clone()),
             inventory: InventoryServiceClient::new(channel),
@@ -93,11 +104,11 @@ impl Client {
     }
 }
 
-/// Connects to the `part` of the store that the flag of that name puts at `url`.
+/// Connects to the `part` of the store that the flag of that name puts at `url`, as `bearer`.
 ///
 /// # Errors
 /// [`Exit::Usage`] when `url` is no URL, [`Exit::Unreachable`] when nothing answers there.
-pub async fn channel(part: &str, url: &str) -> Result<Channel, Failure> {
+pub async fn channel(part: &str, url: &str, bearer: Bearer) -> Result<Channel, Failure> {
     let no_url = |why: &dyn Display| {
         let message = format!("--{part} {url}: {why}; write http://HOST:PORT");
         Failure::new(Exit::Usage, message)
@@ -107,11 +118,12 @@ pub async fn channel(part: &str, url: &str) -> Result<Channel, Failure> {
         return Err(no_url(&"no URL"));
     }
     let endpoint = endpoint.connect_timeout(CONNECT_MAX);
-    endpoint.connect().await.map_err(|_| {
+    let channel = endpoint.connect().await.map_err(|_| {
         let message =
             format!("no {part} answers at {url}; start one with shop up, or give --{part} URL");
         Failure::new(Exit::Unreachable, message)
-    })
+    })?;
+    Ok(bearer.over(channel))
 }
 
 impl From<Status> for Failure {
@@ -210,14 +222,12 @@ mod tests {
         let free = messaging::server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
         let nobody = format!("http://{}", free.local_addr().unwrap());
         drop(free);
-        let failure = Client::connect(&nobody, Duration::from_secs(1))
-            .await
-            .unwrap_err();
+        let connect =
+            async |url| Client::connect(url, Duration::from_secs(1), Bearer::default()).await;
+        let failure = connect(&nobody).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         for no_url in ["not a url", "127.0.0.1:8900", "nonsense"] {
-            let failure = Client::connect(no_url, Duration::from_secs(1))
-                .await
-                .unwrap_err();
+            let failure = connect(no_url).await.unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{no_url}");
         }
     }

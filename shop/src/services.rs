@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use contracts::client::{Bearer, Channel};
 use messaging::config::access::AccessArgs;
 use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{self, Log};
 use messaging::registry::confluent::ConfluentRegistry;
 use serde::Serialize;
-use tonic::transport::{Channel, Uri};
+use tonic::transport::Uri;
 
 use crate::client::channel;
 use crate::exit::{Exit, Failure};
@@ -81,12 +82,12 @@ impl ServicesArgs {
         }
     }
 
-    /// Connects to `service`. The failure of a call becomes a [`Failure`] by `?`.
+    /// Connects to `service` as `bearer`. The failure of a call becomes a [`Failure`] by `?`.
     ///
     /// # Errors
     /// [`Exit::Usage`] when the flag holds no URL, [`Exit::Unreachable`] when nothing answers there.
-    pub async fn connect(&self, service: Service) -> Result<Channel, Failure> {
-        channel(service.name(), self.url(service)).await
+    pub async fn connect(&self, service: Service, bearer: Bearer) -> Result<Channel, Failure> {
+        channel(service.name(), self.url(service), bearer).await
     }
 }
 
@@ -207,10 +208,16 @@ mod tests {
         let nobody = format!("http://{}", free.local_addr().unwrap());
         drop(free);
         let services = program(&["--inventory", &nobody, "--order", "nonsense"]).services;
-        let failure = services.connect(Service::Inventory).await.unwrap_err();
+        let failure = services
+            .connect(Service::Inventory, Bearer::default())
+            .await
+            .unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.message.contains("--inventory URL"), "{failure}");
-        let failure = services.connect(Service::Order).await.unwrap_err();
+        let failure = services
+            .connect(Service::Order, Bearer::default())
+            .await
+            .unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.starts_with("--order nonsense"), "{failure}");
     }

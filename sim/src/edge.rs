@@ -104,10 +104,12 @@ async fn serve(
         spawner: Arc::new(SimSpawner(Arc::clone(&process))),
         order: nowhere.clone(),
         inventory: nowhere,
+        guard: None,
     };
     let options = Options {
         partitions,
         binding: Binding::Register,
+        rate: None,
     };
     let gateway = Gateway::new(&ports, options, &Health::new(), &shutdown);
     *current.lock().unwrap() = Some(Running {

@@ -21,7 +21,7 @@ mod signals;
 pub use grpc::{routes, serve_grpc, serve_grpc_within};
 pub use health::{HealthFollower, health_service};
 pub use http::{serve_http, serve_http_within};
-pub use layers::Deadline;
+pub use layers::{Deadline, Guard};
 pub use signals::cancel_on_signal;
 
 /// The limits of a server; the defaults are those of [`limits`].

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::proto::operations_service_client::OperationsServiceClient;
 use tonic::Request;
-use tonic::transport::Channel;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
 use crate::services::{Service, ServicesArgs};
+use crate::token::TokenArgs;
 
 /// What all such commands take.
 #[derive(clap::Args, Debug)]
@@ -32,6 +33,9 @@ pub(super) struct Asking {
         value_parser = clap::value_parser!(u64).range(1..=30)
     )]
     timeout: u64,
+
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 pub(super) type Client = OperationsServiceClient<Channel>;
@@ -46,7 +50,7 @@ impl Asking {
     }
 
     async fn connect(&self, service: Service) -> Result<Client, Failure> {
-        let channel = self.services.connect(service).await?;
+        let channel = self.services.connect(service, self.token.bearer()?).await?;
         Ok(OperationsServiceClient::new(channel))
     }
 

@@ -43,11 +43,15 @@ pub struct Args {
 
 /// Proves or refutes that the store kept its promises; names who broke them.
 pub(super) async fn audit(args: &Args) -> Result<(), Failure> {
+    let bearer = args.client.token.bearer()?;
     let store = Store {
         log: args.log.log(&args.client.gateway, "shop-audit")?,
         registry: Arc::new(args.log.registry(&args.client.gateway)?),
-        order: args.services.connect(Service::Order).await?,
-        inventory: args.services.connect(Service::Inventory).await?,
+        order: args
+            .services
+            .connect(Service::Order, bearer.clone())
+            .await?,
+        inventory: args.services.connect(Service::Inventory, bearer).await?,
         clock: Arc::new(SystemClock),
     };
     let mut bar = Bar::new(std::io::stderr(), std::io::stderr().is_terminal());

@@ -179,9 +179,10 @@ async fn store(args: &Args, plan: &Plan) -> Result<Store, Failure> {
         Pace::Closed { .. } => args.shape.connections(),
         Pace::Open { .. } => OPEN_CONNECTIONS,
     };
+    let bearer = args.client.token.bearer()?;
     let mut gateway = Vec::new();
     for _ in 0..connections {
-        gateway.push(channel("gateway", &args.client.gateway).await?);
+        gateway.push(channel("gateway", &args.client.gateway, bearer.clone()).await?);
     }
     let uri: Uri = args.client.gateway.parse().unwrap_or_default();
     let metrics = match args.metrics.is_empty() {

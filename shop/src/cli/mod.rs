@@ -18,6 +18,7 @@ mod schemas;
 mod shards;
 pub(crate) mod status;
 mod stock;
+mod token;
 
 /// An online store whose services talk through a durable log, in one process; and its client.
 ///
@@ -75,6 +76,8 @@ pub enum Command {
     Schemas(schemas::SchemasCommand),
     /// Ask a program whether it is ready, and what is in the way if it is not: exit status 1 then.
     Probe(probe::Args),
+    /// Make a token for a store on this machine that demands them, with a key that is made with the first.
+    Token(token::Args),
     /// Place many orders, and tell how fast the store is and what it costs.
     Load(Box<load::Args>),
     /// Tell and show what the store promises, in a store of its own.
@@ -116,6 +119,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Parked(command) => parked::run(&command).await,
         Command::Schemas(command) => schemas::run(&command).await,
         Command::Probe(args) => probe::probe(&args).await,
+        Command::Token(args) => token::token(&args),
         Command::Load(args) => load::load(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::limits::PAGE_SIZE_MAX;
 use contracts::proto::inventory_audit_service_client::InventoryAuditServiceClient;
 use contracts::proto::operations_service_client::OperationsServiceClient;
@@ -13,11 +14,10 @@ use contracts::proto::{
     OrderQueryServiceGetOrderRequest, ParkedMessage, Place, ReservationRow, ShardCheckpoint,
     StockLevel, StockQueryServiceGetStockRequest,
 };
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::facts::{Handled, Shard, TOPICS, Told};
-use crate::client::describe;
+use crate::client::{ClientArgs, describe};
 use crate::exit::{Exit, Failure};
 use crate::services::{Service, ServicesArgs};
 
@@ -40,9 +40,9 @@ impl Asked {
     pub(super) async fn connect(
         services: &ServicesArgs,
         service: Service,
-        timeout: Duration,
+        client: &ClientArgs,
     ) -> Result<Self, Failure> {
-        let channel = match services.connect(service).await {
+        let channel = match services.connect(service, client.token.bearer()?).await {
             Ok(channel) => Ok(channel),
             Err(failure) if failure.exit == Exit::Usage => return Err(failure),
             Err(failure) => Err(failure.message),
@@ -51,7 +51,7 @@ impl Asked {
             service,
             url: services.url(service).to_owned(),
             channel,
-            timeout,
+            timeout: client.call_timeout(),
         })
     }
 
@@ -195,6 +195,7 @@ impl Asked {
                 request: Some(GetOrderRequest {
                     order_id: order_id.to_owned(),
                 }),
+                customer_id: None,
             });
             let mut client = OrderQueryServiceClient::new(channel);
             let answer = client.get_order(request).await?.into_inner().response;

@@ -28,7 +28,7 @@ pub struct Sources<'s> {
     pub registry: ConfluentRegistry,
     /// The services.
     pub services: &'s ServicesArgs,
-    /// How long a call may take.
+    /// As whom, and how long a call may take.
     pub client: &'s ClientArgs,
 }
 
@@ -39,9 +39,8 @@ impl Sources<'_> {
     /// # Errors
     /// [`crate::exit::Exit::Usage`] when a flag holds no URL.
     pub async fn gather(&self, order_id: &str) -> Result<Facts, Failure> {
-        let timeout = self.client.call_timeout();
-        let order = Asked::connect(self.services, Service::Order, timeout).await?;
-        let inventory = Asked::connect(self.services, Service::Inventory, timeout).await?;
+        let order = Asked::connect(self.services, Service::Order, self.client).await?;
+        let inventory = Asked::connect(self.services, Service::Inventory, self.client).await?;
         let scan = Scan {
             log: &*self.log,
             registry: &self.registry,

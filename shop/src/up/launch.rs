@@ -101,6 +101,7 @@ fn order(start: Start<'_>) -> Life {
     let args = order::Args {
         log: plan.log_args(),
         registry: plan.registry_args(),
+        auth: plan.auth.clone(),
         store: plan.store(part),
         reserve_within: plan.reserve_within,
     };
@@ -113,6 +114,7 @@ fn inventory(start: Start<'_>) -> Life {
     let args = inventory::Args {
         log: plan.log_args(),
         registry: plan.registry_args(),
+        auth: plan.auth.clone(),
         store: plan.store(part),
     };
     let running = inventory::run(args, start.listener, start.health, start.stop);
@@ -123,6 +125,8 @@ fn gateway(start: Start<'_>) -> Life {
     let args = gateway::Args {
         log: start.plan.log_args(),
         registry: start.plan.registry_args(),
+        auth: start.plan.auth.clone(),
+        rate: start.plan.rate,
         order: start.plan.endpoint(Part::Order),
         inventory: start.plan.endpoint(Part::Inventory),
     };

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::rate::RateArgs;
 use messaging::config::access::AccessArgs;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
 
 use super::Args;
 use super::address::Address;
@@ -34,6 +35,10 @@ pub struct Plan {
     pub reserve_within: Option<Duration>,
     /// What other programs keep.
     pub elsewhere: ElsewhereArgs,
+    /// Who may call.
+    pub auth: AuthArgs,
+    /// How often each customer may.
+    pub rate: RateArgs,
 }
 
 /// Flags that do not go together.
@@ -93,6 +98,8 @@ impl Plan {
             partitions: args.partitions,
             reserve_within: args.reserve_within,
             elsewhere: args.elsewhere.clone(),
+            auth: args.auth.clone(),
+            rate: args.rate,
             here,
         };
         plan.check()?;
