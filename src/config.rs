@@ -4,6 +4,7 @@
 //! from service to service (`--listen`, `--listen-http`, `--store`) stand in the service's `Args`.
 
 pub mod access;
+pub mod auth;
 mod duration;
 pub mod password;
 mod refusal;
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use clap::{ArgAction, Args};
 
 use self::access::AccessArgs;
+pub use self::auth::AuthArgs;
 pub use self::duration::duration;
 pub use self::refusal::Refusal;
 use self::registry::RegistryAccessArgs;

@@ -15,6 +15,7 @@
 //!
 //! This library knows nothing of the store that it ships with: no orders, no stock.
 
+pub mod auth;
 pub mod clock;
 pub mod codec;
 pub mod config;

@@ -195,3 +195,28 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How often files of certificates are looked at again, when connections are made: a new one is used
 /// this much later at most, and a flood of connections does not read them each time.
 pub const TLS_RELOAD_EVERY: Duration = Duration::from_secs(2);
+
+/// How far the clocks of an issuer and of this machine may be apart: `exp` and `nbf` of a token count
+/// that much later and earlier.
+pub const AUTH_SKEW: Duration = Duration::from_secs(30);
+/// Largest token: half of [`HEADER_LIST_BYTES_MAX`], which it travels in.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Verified tokens that a server remembers, about 1 MiB; then it begins again.
+pub const TOKENS_REMEMBERED_MAX: usize = 4_096;
+/// Largest key set: that of an issuer with many keys and certificates beside them.
+pub const JWKS_BYTES_MAX: usize = 64 * 1024;
+/// Keys of one set; issuers have two or three.
+pub const JWKS_KEYS_MAX: usize = 32;
+/// Shortest RSA modulus: 2,048 bits (RFC 7518, section 3.3).
+pub const RSA_BYTES_MIN: usize = 2_048 / 8;
+/// Longest RSA modulus: verifying with a longer one would take milliseconds.
+pub const RSA_BYTES_MAX: usize = 8_192 / 8;
+/// How long reading a key set may take; calls wait for it.
+pub const JWKS_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a key set is read from a file: a changed one counts within this time.
+pub const JWKS_FILE_EVERY: Duration = Duration::from_secs(5);
+/// How often a key set is read from a URL: a key that was withdrawn counts no longer than this.
+pub const JWKS_URL_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How long a key set is not read again, whoever asks: tokens with made-up key ids must not become
+/// requests to the issuer.
+pub const JWKS_ASK_GAP: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Refusal, RegistryArgs, TelemetryArgs, access};
+use crate::config::{self, Refusal, RegistryArgs, TelemetryArgs, access, auth};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
@@ -163,6 +163,9 @@ pub enum Error {
     /// TLS cannot be used as the flags say.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The keys of those who may call cannot be used.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     /// The registry's address cannot be used.
     #[error("--registry: {0}")]
     Registry(#[from] registry::Error),

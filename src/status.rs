@@ -3,9 +3,12 @@
 //! Clients get what they can act on: a code, a sentence, and details (`google.rpc.RetryInfo`,
 //! `google.rpc.BadRequest`). What a driver said goes to the log only.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::auth::{Need, Refusal};
 use crate::{codec, limits, log, registry, store};
 
 /// One invalid field of a request.
@@ -36,13 +39,34 @@ pub fn invalid(violations: impl IntoIterator<Item = Violation>) -> Status {
 /// UNAVAILABLE with a `google.rpc.RetryInfo`.
 #[must_use]
 pub fn unavailable(message: impl Into<String>) -> Status {
-    with_retry_info(Code::Unavailable, message)
+    with_retry_info(Code::Unavailable, message, limits::RETRY_AFTER)
 }
 
 /// RESOURCE_EXHAUSTED with a `google.rpc.RetryInfo`.
 #[must_use]
 pub fn exhausted(message: impl Into<String>) -> Status {
-    with_retry_info(Code::ResourceExhausted, message)
+    exhausted_for(message, limits::RETRY_AFTER)
+}
+
+/// RESOURCE_EXHAUSTED with a `google.rpc.RetryInfo`: not before `wait` is over.
+#[must_use]
+pub fn exhausted_for(message: impl Into<String>, wait: Duration) -> Status {
+    with_retry_info(Code::ResourceExhausted, message, wait)
+}
+
+/// UNAUTHENTICATED, with the reason.
+#[must_use]
+pub fn unauthenticated(refusal: Refusal) -> Status {
+    Status::unauthenticated(refusal.to_string())
+}
+
+/// PERMISSION_DENIED: the caller's token is good, and not for this call.
+#[must_use]
+pub fn denied(need: Need) -> Status {
+    Status::permission_denied(match need {
+        Need::Scope(scope) => format!("this call needs a token with the scope {scope}"),
+        Need::Nothing | Need::Token => "this call is not for the token's bearer".to_owned(),
+    })
 }
 
 /// INTERNAL without any detail.
@@ -51,8 +75,8 @@ pub fn internal() -> Status {
     Status::internal("internal error; the service's log tells more")
 }
 
-fn with_retry_info(code: Code, message: impl Into<String>) -> Status {
-    let details = ErrorDetails::with_retry_info(Some(limits::RETRY_AFTER));
+fn with_retry_info(code: Code, message: impl Into<String>, wait: Duration) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(wait));
     Status::with_error_details(code, message, details)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contracts::order::{CancelOrder, OnShortage, OrderCommand};
+use contracts::order::{OnShortage, OrderCommand};
 use contracts::source;
 use inventory::domain::reservation::Status as Reservation;
 use messaging::clock::Timestamp;
@@ -12,7 +12,7 @@ use order::domain::Status;
 use crate::fold::{MEMORY, Told};
 use crate::record::{Body, Message, Topic};
 use crate::snapshot::Snapshot;
-use crate::testing::{World, assert_names};
+use crate::testing::{World, assert_names, cancellation};
 
 const SEEDS: u64 = 60;
 const SECOND: Duration = Duration::from_secs(1);
@@ -147,8 +147,7 @@ fn cancelled_again(after: Duration) -> Snapshot {
     for (at, reason) in [(0, "first"), (after.as_millis(), "second")] {
         let time = Timestamp(i64::try_from(at).unwrap());
         let envelope = Envelope::command("C1".into(), "command", source::GATEWAY, "O1", time);
-        let (order_id, reason) = ("O1".to_owned(), reason.to_owned());
-        let cancel = OrderCommand::from(CancelOrder { order_id, reason });
+        let cancel = OrderCommand::from(cancellation("O1", reason, None));
         world.append(Topic::OrderCommands, "O1", envelope, Message::Order(cancel));
         world.rest();
     }

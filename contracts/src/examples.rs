@@ -98,7 +98,10 @@ examples! {
         on_shortage: OnShortage::Backorder,
         reserve_by: Some(1_795_305_600_123),
     }]
-    CancelOrder: [{ order_id: id(), reason: "müde 🥱".to_owned() }]
+    CancelOrder: [
+        { order_id: id(), reason: "müde 🥱".to_owned(), customer_id: None }
+        { order_id: id(), reason: "müde 🥱".to_owned(), customer_id: Some("CUSTOMER_001".to_owned()) }
+    ]
     CompleteOrder: [{ order_id: id() }]
     OrderPlaced: [{
         order_id: id(),

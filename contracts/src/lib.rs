@@ -3,7 +3,9 @@
 //! `proto/` and `schemas/` at the root are the truth; this crate gives them to Rust, with what
 //! both sides of a contract must agree on: limits, validation, canonical content.
 
+pub mod access;
 pub mod canonical;
+pub mod client;
 pub mod examples;
 pub mod inventory;
 pub mod limits;
@@ -12,6 +14,7 @@ pub mod order;
 pub mod schema;
 pub mod shared;
 pub mod source;
+pub mod status;
 pub mod time;
 pub mod topics;
 pub mod validate;

@@ -94,15 +94,19 @@ pub struct CancelOrder {
     pub order_id: String,
     /// For people; may be empty.
     pub reason: String,
+    /// Only if it is this customer's order; `None`: whoever's it is.
+    pub customer_id: Option<String>,
 }
 
 impl CancelOrder {
     /// Hash of what the client asked for.
     #[must_use]
     pub fn content(&self) -> ContentHash {
-        Canonical::default()
-            .text(&self.order_id)
-            .text(&self.reason)
+        let asked = Canonical::default().text(&self.order_id).text(&self.reason);
+        // Without a customer it is what version 1 of the schema was hashed to.
+        let customer_id = self.customer_id.iter();
+        customer_id
+            .fold(asked, |asked, customer_id| asked.text(customer_id))
             .hash()
     }
 }

@@ -107,6 +107,8 @@ impl CancelOrder {
         if self.reason.chars().count() > limits::REASON_LEN_MAX {
             found.push(Violation::new("reason", "must be at most 200 characters"));
         }
+        let customer_id = self.customer_id.as_deref();
+        found.extend(customer_id.and_then(|customer_id| id("customer_id", customer_id)));
         found
     }
 }

@@ -130,8 +130,22 @@ fn neighbouring_texts_do_not_run_together() {
     let cancel = |order_id: &str, reason: &str| CancelOrder {
         order_id: order_id.to_owned(),
         reason: reason.to_owned(),
+        customer_id: None,
     };
     assert_ne!(cancel("O1", "2").content(), cancel("O12", "").content());
+}
+
+#[test]
+fn a_cancellations_customer_is_part_of_what_was_asked() {
+    let cancel = |customer_id: Option<&str>| CancelOrder {
+        order_id: "O1".to_owned(),
+        reason: String::new(),
+        customer_id: customer_id.map(str::to_owned),
+    };
+    let contents = [None, Some("C1"), Some("C2")].map(|of| cancel(of).content());
+    assert_ne!(contents[0], contents[1]);
+    assert_ne!(contents[1], contents[2]);
+    assert_eq!(fields(&cancel(Some("a b")).validate()), ["customer_id"]);
 }
 
 #[test]
@@ -190,6 +204,7 @@ fn a_cancellations_reason_is_counted_in_characters() {
     let cancel = |reason: String| CancelOrder {
         order_id: "O1".to_owned(),
         reason,
+        customer_id: None,
     };
     assert_eq!(cancel("ü".repeat(200)).validate(), []);
     assert_eq!(fields(&cancel("u".repeat(201)).validate()), ["reason"]);

@@ -18,6 +18,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::request;
+use crate::visitor::Visitor;
 use crate::writable::Writable;
 
 /// Longest `tracestate` that is passed on (W3C Trace Context, section 3.3.1.5).
@@ -38,6 +39,7 @@ pub(crate) struct Commands {
 pub(crate) struct Origin {
     /// The client's, or empty.
     pub(crate) request_id: String,
+    pub(crate) visitor: Visitor,
     traceparent: Option<String>,
     tracestate: Option<String>,
 }
@@ -79,9 +81,14 @@ impl Commands {
         }
     }
 
-    /// The id that the command's message will have.
-    pub(crate) fn message_id(&self, request_id: &str) -> String {
-        request::message_id(request_id, || self.ids.fresh())
+    /// The id that the command's message will have. A request of a customer gets its id here if it has
+    /// none, so that the answer shows one that can be repeated.
+    pub(crate) fn name(&self, origin: &mut Origin) -> String {
+        let subject = origin.visitor.subject();
+        if subject.is_some() && origin.request_id.is_empty() {
+            origin.request_id = self.ids.fresh().hyphenated().to_string();
+        }
+        request::message_id(subject, &origin.request_id, || self.ids.fresh())
     }
 
     /// Appends `command` under `message_id`; returns once the log has acknowledged it.
@@ -148,8 +155,8 @@ impl Commands {
 }
 
 impl Origin {
-    /// The request id as given, with the trace context of the call's metadata.
-    pub(crate) fn new(request_id: &str, metadata: &MetadataMap) -> Self {
+    /// The request id as given, of whoever calls, with the trace context of the call's metadata.
+    pub(crate) fn new(request_id: &str, visitor: Visitor, metadata: &MetadataMap) -> Self {
         let text = |name| {
             let value = metadata.get(name)?.to_str().ok()?;
             Some(value.to_owned())
@@ -159,6 +166,7 @@ impl Origin {
             .filter(|value| traceparent.is_some() && value.len() <= TRACESTATE_LEN_MAX);
         Self {
             request_id: request_id.to_owned(),
+            visitor,
             traceparent,
             tracestate,
         }
@@ -225,12 +233,12 @@ mod tests {
         let mut metadata = MetadataMap::new();
         metadata.insert("traceparent", TRACE.parse().unwrap());
         metadata.insert("tracestate", "vendor=1".parse().unwrap());
-        let origin = Origin::new("", &metadata);
+        let origin = Origin::new("", Visitor::default(), &metadata);
         assert_eq!(origin.traceparent.as_deref(), Some(TRACE));
         assert_eq!(origin.tracestate.as_deref(), Some("vendor=1"));
 
         metadata.insert("traceparent", "00-nothing".parse().unwrap());
-        let origin = Origin::new("", &metadata);
+        let origin = Origin::new("", Visitor::default(), &metadata);
         assert_eq!(origin.traceparent, None);
         assert_eq!(origin.tracestate, None);
     }

@@ -10,10 +10,12 @@ use tonic::{Request, Response, Status};
 
 use crate::commands::{Commands, Origin};
 use crate::queries::StockQueries;
+use crate::visitor::Door;
 use crate::{limits, request};
 
 /// The public inventory service.
 pub struct Inventory {
+    pub(crate) door: Door,
     pub(crate) commands: Commands,
     pub(crate) queries: StockQueries,
 }
@@ -25,10 +27,11 @@ impl InventoryService for Inventory {
         request: Request<ReceiveStockRequest>,
     ) -> Result<Response<ReceiveStockResponse>, Status> {
         let deadline = Deadline::of(&request);
+        let visitor = self.door.enter(&request)?;
         // A receipt is recognised by its receipt_id; the message's own id is always fresh.
-        let origin = Origin::new("", request.metadata());
+        let mut origin = Origin::new("", visitor, request.metadata());
         let command = request::receive(request.into_inner())?;
-        let message_id = self.commands.message_id("");
+        let message_id = self.commands.name(&mut origin);
         let budget = limits::budget(deadline.remaining());
         self.commands
             .submit(&command, &message_id, &origin, budget)
@@ -44,8 +47,11 @@ impl InventoryService for Inventory {
         request: Request<GetStockRequest>,
     ) -> Result<Response<GetStockResponse>, Status> {
         let deadline = Deadline::of(&request);
+        let visitor = self.door.enter(&request)?;
         request::id("product_id", &request.get_ref().product_id)?;
-        self.queries.get(request.into_inner(), deadline).await
+        self.queries
+            .get(request.into_inner(), &visitor, deadline)
+            .await
     }
 
     async fn list_stock(
@@ -53,6 +59,9 @@ impl InventoryService for Inventory {
         request: Request<ListStockRequest>,
     ) -> Result<Response<ListStockResponse>, Status> {
         let deadline = Deadline::of(&request);
-        self.queries.list(request.into_inner(), deadline).await
+        let visitor = self.door.enter(&request)?;
+        self.queries
+            .list(request.into_inner(), &visitor, deadline)
+            .await
     }
 }

@@ -10,6 +10,8 @@
 //! | `request` | requests as commands, every invalid field at once (pure) |
 //! | [`behind`] | TLS towards the services |
 //! | `commands` | into the log, with retries inside the caller's deadline |
+//! | `visitor` | who calls, and whose orders that concerns |
+//! | [`rate`] | how often each customer may call (pure) |
 //! | `outcome` | `wait_for`: what becomes of an order |
 //! | `placing` | `PlaceOrder` and the `PlaceOrders` stream |
 //! | `queries` | the services behind, with deadlines |
@@ -27,7 +29,7 @@ use contracts::proto::inventory_service_server::InventoryServiceServer;
 use contracts::proto::order_service_server::OrderServiceServer;
 use messaging::clock::Clock;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{self, LogArgs, Refusal, RegistryArgs, access};
+use messaging::config::{self, AuthArgs, LogArgs, Refusal, RegistryArgs, access, auth};
 use messaging::health::Health;
 use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
@@ -35,7 +37,7 @@ use messaging::log::Log;
 use messaging::log::appender::Appender;
 use messaging::message::Binding;
 use messaging::registry::{self, SchemaRegistry};
-use messaging::server::{self, Listener};
+use messaging::server::{self, Guard, Listener};
 use messaging::spawner::Spawner;
 use messaging::tls;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,8 @@ pub use crate::order_service::Orders;
 use crate::placing::Placing;
 use crate::preparation::Preparation;
 use crate::queries::{OrderQueries, StockQueries};
+use crate::rate::{Rate, RateArgs};
+use crate::visitor::Door;
 use crate::writable::Writable;
 
 pub mod behind;
@@ -61,7 +65,9 @@ mod outcome;
 mod placing;
 mod preparation;
 mod queries;
+pub mod rate;
 mod request;
+mod visitor;
 mod wiring;
 mod writable;
 
@@ -78,6 +84,14 @@ pub struct Args {
     /// The schema registry.
     #[command(flatten)]
     pub registry: RegistryArgs,
+
+    /// Who may call.
+    #[command(flatten)]
+    pub auth: AuthArgs,
+
+    /// How often.
+    #[command(flatten)]
+    pub rate: RateArgs,
 
     /// URL of the order service (gRPC).
     #[arg(
@@ -123,6 +137,8 @@ pub struct Ports {
     pub order: Channel,
     /// The inventory service.
     pub inventory: Channel,
+    /// Who stands before the services; nobody: everybody may do everything.
+    pub guard: Option<Guard>,
 }
 
 /// What holds for the whole run.
@@ -132,6 +148,8 @@ pub struct Options {
     pub partitions: i32,
     /// What to do about schemas that the registry lacks.
     pub binding: Binding,
+    /// How often each customer may call, if there is a limit; it needs a guard to tell them apart.
+    pub rate: Option<Rate>,
 }
 
 /// Why the gateway cannot start; each message is one line.
@@ -156,6 +174,9 @@ pub enum Error {
     /// TLS cannot be used as the flags say.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The keys of those who may call cannot be used.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
     /// The registry refuses a schema that the gateway writes.
     #[error(transparent)]
     Registry(registry::Error),
@@ -197,9 +218,17 @@ pub async fn run(
     let options = Options {
         partitions: args.log.partitions,
         binding: args.registry.binding(),
+        rate: args.rate.rate(),
     };
     let listener = Listener::new(listener, args.tls.server()?);
-    let served = serve(wiring::ports(&args)?, options, listener, health, shutdown).await;
+    let served = serve(
+        wiring::ports(&args).await?,
+        options,
+        listener,
+        health,
+        shutdown,
+    )
+    .await;
     served.map_err(|error| match error {
         Error::Registry(source) => args.registry.refusal(source).into(),
         other => other,
@@ -222,7 +251,7 @@ pub async fn serve(
         inventory,
         preparing,
     } = Gateway::new(&ports, options, &health, &shutdown);
-    let routes = routes(orders, inventory, &health)?;
+    let routes = Guard::around(ports.guard, routes(orders, inventory, &health)?);
     tokio::select! {
         served = server::serve_grpc(listener, routes, shutdown) => Ok(served?),
         refused = preparing => Err(Error::Registry(refused)),
@@ -261,7 +290,7 @@ impl Gateway {
         };
         preparation.announce();
         let writable = Writable::default();
-        let (orders, inventory) = services(ports, options.partitions, writable.clone(), shutdown);
+        let (orders, inventory) = services(ports, options, writable.clone(), shutdown);
         Self {
             orders,
             inventory,
@@ -272,13 +301,14 @@ impl Gateway {
 
 fn services(
     ports: &Ports,
-    partitions: i32,
+    options: Options,
     writable: Writable,
     shutdown: &CancellationToken,
 ) -> (Orders, Inventory) {
     let appender = |topic| {
         let log = Arc::clone(&ports.log);
-        let appender = Appender::new(log, topic, partitions, &ports.clock, ports.spawner.as_ref());
+        let (partitions, spawner) = (options.partitions, ports.spawner.as_ref());
+        let appender = Appender::new(log, topic, partitions, &ports.clock, spawner);
         (topic, appender)
     };
     let commands = Commands::new(
@@ -288,7 +318,9 @@ fn services(
         Arc::clone(&ports.ids),
     );
     let queries = OrderQueries::new(ports.order.clone());
+    let door = Door::new(options.rate);
     let placing = Arc::new(Placing {
+        door: door.clone(),
         commands: commands.clone(),
         queries: queries.clone(),
         clock: Arc::clone(&ports.clock),
@@ -296,11 +328,13 @@ fn services(
         shutdown: shutdown.clone(),
     });
     let orders = Orders {
+        door: door.clone(),
         placing,
         commands: commands.clone(),
         queries,
     };
     let inventory = Inventory {
+        door,
         commands,
         queries: StockQueries::new(ports.inventory.clone()),
     };

@@ -8,6 +8,11 @@ pub(crate) const QUERY_MAX: Duration = Duration::from_secs(5);
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(2);
 /// Largest answer of a service: a page of 1,000 orders of 100 lines stays below.
 pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// How long a cancellation waits for an order that may be on its way, before it is told that there is
+/// none: Order is behind the log by less when all is well.
+pub(crate) const CANCEL_WAIT: Duration = Duration::from_secs(1);
+/// Customers whose calls are counted at one time, some 10 MiB.
+pub(crate) const CUSTOMERS_MAX: usize = 65_536;
 /// Orders of one `PlaceOrders` stream that are under way at one time; then reading pauses.
 pub(crate) const PIPELINE_MAX: usize = 256;
 /// How often the gateway looks whether the log still answers.

@@ -12,6 +12,7 @@ use tonic::Status;
 use crate::placing::Placing;
 use crate::queries::OrderQueries;
 use crate::request;
+use crate::visitor::Visitor;
 
 /// How far along an order is. Statuses of one rank exclude each other: an order that is
 /// REJECTED never becomes COMPLETED.
@@ -36,18 +37,20 @@ fn ends_wait(status: order::Status, wait_for: order::Status) -> bool {
 /// may be away meanwhile.
 ///
 /// # Errors
-/// ALREADY_EXISTS when the stored order has other content. There is no other error: the command
+/// ALREADY_EXISTS when the stored order has other content, unless it is another customer's. There is no other error: the command
 /// is accepted.
 pub(crate) async fn wait(
     placing: &Placing,
     placed: &PlaceOrder,
     wait_for: order::Status,
+    visitor: &Visitor,
     budget: Duration,
 ) -> Result<order::Status, Status> {
     let mut follow = Follow {
         orders: &placing.queries,
         placed,
         wait_for,
+        visitor,
         status: order::Status::Pending,
         version: 0,
     };
@@ -82,6 +85,7 @@ struct Follow<'a> {
     orders: &'a OrderQueries,
     placed: &'a PlaceOrder,
     wait_for: order::Status,
+    visitor: &'a Visitor,
     status: order::Status,
     version: i64,
 }
@@ -100,7 +104,10 @@ impl Follow<'_> {
             order_id: self.placed.order_id.clone(),
             after_version: self.version,
         };
-        let Ok(mut states) = self.orders.watch(request, None).await else {
+        // An order of another customer is one that is not seen yet.
+        let customer_id = self.visitor.subject().map(str::to_owned);
+        let watch = self.orders.watch(request, customer_id, self.visitor, None);
+        let Ok(mut states) = watch.await else {
             return Step::Interrupted;
         };
         while let Some(Ok(state)) = states.next().await {

@@ -19,10 +19,12 @@ use tonic::{Status, Streaming};
 use crate::commands::{Commands, Origin};
 use crate::queries::OrderQueries;
 use crate::request::Placement;
+use crate::visitor::Door;
 use crate::{limits, outcome, request};
 
 /// What placing an order needs.
 pub(crate) struct Placing {
+    pub(crate) door: Door,
     pub(crate) commands: Commands,
     pub(crate) queries: OrderQueries,
     pub(crate) clock: Arc<dyn Clock>,
@@ -41,6 +43,7 @@ impl Placing {
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<PlaceOrderResponse, Status> {
+        let request = origin.visitor.ordering(request)?;
         let Placement { command, wait_for } = request::place(request)?;
         let budget = limits::budget(deadline.remaining());
         self.commands
@@ -50,7 +53,7 @@ impl Placing {
             None => order::Status::Pending,
             Some(wait_for) => {
                 let budget = limits::budget(deadline.remaining());
-                outcome::wait(self, &command, wait_for, budget).await?
+                outcome::wait(self, &command, wait_for, &origin.visitor, budget).await?
             }
         };
         Ok(PlaceOrderResponse {
@@ -69,11 +72,14 @@ impl Placing {
     async fn answer(
         &self,
         request: PlaceOrderRequest,
-        origin: Origin,
+        mut origin: Origin,
         deadline: Deadline,
     ) -> PlaceOrdersResponse {
-        let message_id = self.commands.message_id(&origin.request_id);
-        let placed = self.place(request, &message_id, &origin, deadline).await;
+        let message_id = self.commands.name(&mut origin);
+        let placed = match self.door.count(&origin.visitor) {
+            Ok(()) => self.place(request, &message_id, &origin, deadline).await,
+            Err(refusal) => Err(refusal),
+        };
         let result = match placed {
             Ok(acceptance) => place_orders_response::Result::Acceptance(acceptance),
             Err(status) => place_orders_response::Result::Error(on_the_wire(&status)),

@@ -12,12 +12,13 @@ use contracts::proto::{
     OrderQueryServiceWatchOrderResponse, StockQueryServiceGetStockRequest,
     StockQueryServiceListStockRequest, WatchOrderRequest, WatchOrderResponse,
 };
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use messaging::server::Deadline;
 use messaging::{status, tls};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use crate::visitor::Visitor;
 use crate::{behind, limits};
 
 /// The order service's queries.
@@ -42,13 +43,15 @@ impl OrderQueries {
     pub(crate) async fn get(
         &self,
         request: GetOrderRequest,
+        visitor: &Visitor,
         deadline: Deadline,
     ) -> Result<Response<GetOrderResponse>, Status> {
         let mut client = self.client.clone();
         let request = OrderQueryServiceGetOrderRequest {
             request: Some(request),
+            customer_id: visitor.sees_only(),
         };
-        let (request, time) = limited(request, deadline);
+        let (request, time) = limited(request, visitor, deadline);
         let answer = within(time, ORDER, client.get_order(request)).await?;
         Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
@@ -56,27 +59,33 @@ impl OrderQueries {
     pub(crate) async fn list(
         &self,
         request: ListOrdersRequest,
+        visitor: &Visitor,
         deadline: Deadline,
     ) -> Result<Response<ListOrdersResponse>, Status> {
         let mut client = self.client.clone();
         let request = OrderQueryServiceListOrdersRequest {
             request: Some(request),
         };
-        let (request, time) = limited(request, deadline);
+        let (request, time) = limited(request, visitor, deadline);
         let answer = within(time, ORDER, client.list_orders(request)).await?;
         Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
 
-    /// Opens a watch that lasts as long as `time`, if there is a limit.
+    /// Opens a watch of an order, only if it is that of `customer_id` if there is one, that lasts as
+    /// long as `time`, if there is a limit.
     pub(crate) async fn watch(
         &self,
         request: WatchOrderRequest,
+        customer_id: Option<String>,
+        visitor: &Visitor,
         time: Option<Duration>,
     ) -> Result<impl Stream<Item = Result<WatchOrderResponse, Status>> + Unpin + use<>, Status>
     {
         let mut request = Request::new(OrderQueryServiceWatchOrderRequest {
             request: Some(request),
+            customer_id,
         });
+        visitor.sign(request.metadata_mut());
         if let Some(time) = time {
             request.set_timeout(time);
         }
@@ -85,6 +94,27 @@ impl OrderQueries {
         let answers = opened.into_inner();
         let carried = |answer: OrderQueryServiceWatchOrderResponse| answer.response;
         Ok(answers.map_ok(move |answer| carried(answer).unwrap_or_default()))
+    }
+
+    /// Whether `customer_id` has an order of this id, or gets one within `time`; `None` when Order
+    /// could not be asked.
+    pub(crate) async fn has(
+        &self,
+        customer_id: &str,
+        order_id: &str,
+        visitor: &Visitor,
+        time: Duration,
+    ) -> Option<bool> {
+        let request = WatchOrderRequest {
+            order_id: order_id.to_owned(),
+            after_version: 0,
+        };
+        let watch = self.watch(request, Some(customer_id.to_owned()), visitor, None);
+        let mut states = tokio::time::timeout(time, watch).await.ok()?.ok()?;
+        match tokio::time::timeout(time, states.next()).await {
+            Ok(state) => state?.ok().map(|_| true),
+            Err(_) => Some(false),
+        }
     }
 }
 
@@ -98,13 +128,14 @@ impl StockQueries {
     pub(crate) async fn get(
         &self,
         request: GetStockRequest,
+        visitor: &Visitor,
         deadline: Deadline,
     ) -> Result<Response<GetStockResponse>, Status> {
         let mut client = self.client.clone();
         let request = StockQueryServiceGetStockRequest {
             request: Some(request),
         };
-        let (request, time) = limited(request, deadline);
+        let (request, time) = limited(request, visitor, deadline);
         let answer = within(time, INVENTORY, client.get_stock(request)).await?;
         Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
@@ -112,13 +143,14 @@ impl StockQueries {
     pub(crate) async fn list(
         &self,
         request: ListStockRequest,
+        visitor: &Visitor,
         deadline: Deadline,
     ) -> Result<Response<ListStockResponse>, Status> {
         let mut client = self.client.clone();
         let request = StockQueryServiceListStockRequest {
             request: Some(request),
         };
-        let (request, time) = limited(request, deadline);
+        let (request, time) = limited(request, visitor, deadline);
         let answer = within(time, INVENTORY, client.list_stock(request)).await?;
         Ok(answer.map(|answer| answer.response.unwrap_or_default()))
     }
@@ -128,8 +160,8 @@ impl StockQueries {
 const ORDER: &str = "order";
 const INVENTORY: &str = "inventory";
 
-/// A request that tells the service how long its answer is waited for, and that time.
-fn limited<T>(request: T, deadline: Deadline) -> (Request<T>, Duration) {
+/// A request that tells the service who asks and how long its answer is waited for, and that time.
+fn limited<T>(request: T, visitor: &Visitor, deadline: Deadline) -> (Request<T>, Duration) {
     let remaining = deadline.remaining();
     let time = match deadline.stream_remaining() {
         Some(_) => limits::budget(remaining),
@@ -138,6 +170,7 @@ fn limited<T>(request: T, deadline: Deadline) -> (Request<T>, Duration) {
     let mut request = Request::new(request);
     // The service sees the later limit, so that this side's answer is the one that counts.
     request.set_timeout(remaining);
+    visitor.sign(request.metadata_mut());
     (request, time)
 }
 

@@ -60,12 +60,16 @@ pub(crate) fn place(request: proto::PlaceOrderRequest) -> Result<Placement, Stat
     )
 }
 
-/// Checks a `CancelOrder` request.
-pub(crate) fn cancel(request: proto::CancelOrderRequest) -> Result<CancelOrder, Status> {
+/// Checks a `CancelOrder` request of a customer, or of whoever may cancel everybody's orders.
+pub(crate) fn cancel(
+    request: proto::CancelOrderRequest,
+    customer_id: Option<&str>,
+) -> Result<CancelOrder, Status> {
     let mut found = request_id(&request.request_id);
     let command = CancelOrder {
         order_id: request.order_id,
         reason: request.reason,
+        customer_id: customer_id.map(str::to_owned),
     };
     found.extend(command.validate());
     valid(found, command)
@@ -120,13 +124,26 @@ fn line(line: proto::OrderLine) -> PlaceOrderLine {
     }
 }
 
-/// The id of a command's message: the client's request id in its usual form, if it gave one.
-pub(crate) fn message_id(request_id: &str, fresh: impl FnOnce() -> Uuid) -> String {
-    request_id
-        .parse()
-        .unwrap_or_else(|_| fresh())
-        .hyphenated()
-        .to_string()
+/// What request ids of customers are hashed under; any constant would do.
+const OF_CUSTOMERS: Uuid = Uuid::from_u128(0x6fb7_2c5e_9d0a_4c1b_8e43_52f7_0d19_a6e8);
+
+/// The id of a command's message: the client's request id in its usual form, if it gave one. That of
+/// a caller with a `subject` is hashed with it (UUIDv5, RFC 9562): nobody can repeat another's.
+pub(crate) fn message_id(
+    subject: Option<&str>,
+    request_id: &str,
+    fresh: impl FnOnce() -> Uuid,
+) -> String {
+    let given = request_id.parse().unwrap_or_else(|_| fresh());
+    let id = match subject {
+        None => given,
+        // The id comes first: it has one length, so no subject can look like another pair.
+        Some(subject) => {
+            let name = [given.as_bytes(), subject.as_bytes()].concat();
+            Uuid::new_v5(&OF_CUSTOMERS, &name)
+        }
+    };
+    id.hyphenated().to_string()
 }
 
 fn request_id(given: &str) -> Vec<Violation> {
@@ -321,7 +338,24 @@ mod tests {
     #[test]
     fn a_repeated_request_keeps_its_message_id() {
         let id = "72029AE3-9876-4D2F-A0AE-AAEE86B8EC34";
-        assert_eq!(message_id(id, Uuid::nil), id.to_lowercase());
-        assert_eq!(message_id("", Uuid::nil), Uuid::nil().to_string());
+        assert_eq!(message_id(None, id, Uuid::nil), id.to_lowercase());
+        assert_eq!(message_id(None, "", Uuid::nil), Uuid::nil().to_string());
+    }
+
+    #[test]
+    fn request_ids_are_each_customers_own() {
+        let id = "72029AE3-9876-4D2F-A0AE-AAEE86B8EC34";
+        let of = |subject, id: &str| message_id(subject, id, Uuid::nil);
+        let own = of(Some("C1"), id);
+        assert_eq!(
+            own,
+            of(Some("C1"), &id.to_lowercase()),
+            "a repetition is one"
+        );
+        assert_ne!(own, of(Some("C2"), id));
+        assert_ne!(own, of(None, id));
+        assert_ne!(own, of(Some("C1"), ""));
+        // Whoever has seen the message's id in the log cannot make it either.
+        assert_ne!(own, of(Some("C1"), &own));
     }
 }

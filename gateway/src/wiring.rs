@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use messaging::clock::SystemClock;
+use contracts::access;
+use messaging::clock::{Clock, SystemClock};
 use messaging::ids::SystemIds;
 use messaging::registry::confluent::ConfluentRegistry;
 use messaging::spawner::TokioSpawner;
@@ -10,15 +11,18 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{Args, Error, Ports, limits};
 
-/// The ports that `args` ask for. Nothing is connected yet.
-pub(crate) fn ports(args: &Args) -> Result<Ports, Error> {
+/// The ports that `args` ask for. Nothing is connected yet but the place of the keys.
+pub(crate) async fn ports(args: &Args) -> Result<Ports, Error> {
     let log = args.log.client("gateway")?;
     let registry = ConfluentRegistry::secured(&args.registry.registry, &args.registry.access()?)
         .map_err(|source| Error::url("--registry", &args.registry.registry, source))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let guard = args.auth.guard(access::need, &clock, &TokioSpawner).await?;
     Ok(Ports {
         log: Arc::new(log),
         registry: Arc::new(registry),
-        clock: Arc::new(SystemClock),
+        guard,
+        clock,
         ids: Arc::new(SystemIds),
         spawner: Arc::new(TokioSpawner),
         order: channel("--order", &args.order, args)?,

@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use contracts::proto::inventory_audit_service_server::{self, InventoryAuditServiceServer};
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
-use contracts::source;
+use contracts::{access, source};
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
-use messaging::server::{self, Listener};
+use messaging::server::{self, Guard, Listener};
 use messaging::store::{Operations, Store};
 use operations::Desk;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,10 @@ pub struct Args {
     /// The schema registry.
     #[command(flatten)]
     pub registry: RegistryArgs,
+
+    /// Who may call.
+    #[command(flatten)]
+    pub auth: AuthArgs,
 
     /// The service's database: sqlite:PATH, made if it is not there, or
     /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be there and may have several
@@ -121,6 +125,10 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         queries,
         export,
     } = parts;
+    let guard = args
+        .auth
+        .guard(access::need, &ports.clock, ports.spawner.as_ref());
+    let guard = guard.await?;
     let feed = Feed::new();
     let desk = Desk::new(source::INVENTORY, store.clone(), &ports, feed.clone());
     let measuring = desk.clone().measure();
@@ -152,6 +160,7 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         health,
         shutdown.clone(),
     );
+    let routes = Guard::around(guard, routes);
     let serving = server::serve_grpc(listener, routes, shutdown);
     let measured = async {
         tokio::select! {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::proto::order_service_client::OrderServiceClient;
 use contracts::proto::place_orders_response::Result as Answer;
 use contracts::proto::{CancelOrderRequest, PlaceOrdersRequest, PlaceOrdersResponse};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use crate::flight::Flight;

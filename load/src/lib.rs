@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::proto::order_service_client::OrderServiceClient;
 use contracts::topics::ORDER_EVENTS;
 use messaging::ids::Ids;
@@ -24,7 +25,6 @@ use messaging::tls;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tonic::Status;
-use tonic::transport::Channel;
 
 mod callers;
 pub mod counters;

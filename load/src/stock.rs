@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::limits::PAGE_SIZE_MAX;
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::{ListStockRequest, ReceiveStockRequest};
 use futures::{TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
-use tonic::transport::Channel;
 
 /// Receipts that are under way at one time.
 const RECEIVING_MAX: usize = 64;

@@ -11,7 +11,7 @@ use messaging::context::{
 };
 use messaging::message::{Encoded, Registration, Writer};
 
-use crate::domain::{self, Defaults, Entry, Message, Seen};
+use crate::domain::{self, Defaults, Entry, Message, Seen, Tombstones};
 
 /// What Order's messages are about, for parking: both input topics are keyed by order_id.
 const ORDER: &str = "order";
@@ -51,13 +51,25 @@ struct Slot {
 pub enum Loaded {
     /// Nothing.
     Nothing,
-    /// A tombstone.
-    Tombstone,
+    /// So many tombstones.
+    Tombstones(usize),
     /// The order at this place in the sequence of placements.
     Order {
         /// Its place.
         sequence: i64,
     },
+}
+
+impl Loaded {
+    /// Whether there are more `tombstones` now; they only become more until their order is placed.
+    #[must_use]
+    pub fn lacks(self, tombstones: &Tombstones) -> bool {
+        match self {
+            Self::Nothing => !tombstones.is_empty(),
+            Self::Tombstones(known) => known < tombstones.len(),
+            Self::Order { .. } => false,
+        }
+    }
 }
 
 /// A changed order, for saving.

@@ -24,14 +24,14 @@ use std::time::Duration;
 
 use contracts::proto::order_audit_service_server::{self, OrderAuditServiceServer};
 use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERVICE_NAME};
-use contracts::source;
+use contracts::{access, source};
 pub use measure::METRICS;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{self, LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{self, AuthArgs, LogArgs, RegistryArgs, StoreLocation};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
-use messaging::server::{self, Listener};
+use messaging::server::{self, Guard, Listener};
 use messaging::store::{Operations, Store};
 use messaging::telemetry;
 use operations::Desk;
@@ -52,6 +52,10 @@ pub struct Args {
     /// The schema registry.
     #[command(flatten)]
     pub registry: RegistryArgs,
+
+    /// Who may call.
+    #[command(flatten)]
+    pub auth: AuthArgs,
 
     /// The service's database: sqlite:PATH, made if it is not there, or
     /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which must be there and may have several
@@ -135,6 +139,10 @@ async fn serve<S: Store<OrderContext> + Operations>(
         export,
         waiting,
     } = parts;
+    let guard = args
+        .auth
+        .guard(access::need, &ports.clock, ports.spawner.as_ref());
+    let guard = guard.await?;
     let feed = Feed::new();
     let service = OrderQueries::new(queries, feed.clone(), Arc::clone(&ports.clock));
     let desk = Desk::new(source::ORDER, store.clone(), &ports, feed.clone());
@@ -171,6 +179,7 @@ async fn serve<S: Store<OrderContext> + Operations>(
         health,
         shutdown.clone(),
     );
+    let routes = Guard::around(guard, routes);
     let serving = server::serve_grpc(listener, routes, shutdown);
     let measured = async {
         tokio::select! {

@@ -37,6 +37,7 @@ fn get(order_id: &str) -> Request<OrderQueryServiceGetOrderRequest> {
     let order_id = order_id.to_owned();
     Request::new(OrderQueryServiceGetOrderRequest {
         request: Some(GetOrderRequest { order_id }),
+        customer_id: None,
     })
 }
 
@@ -135,6 +136,25 @@ async fn an_order_that_is_not_there_is_not_found_and_a_bad_id_is_refused() {
     };
     let refused = queries(&service).list_orders(Request::new(request)).await;
     assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_exists_for_the_customer_that_is_asked_for_only() {
+    let world = World::new().await;
+    let service = world.start().await;
+    world.command(place("O1", "C1", 3)).await;
+    service.until("O1", Status::Pending).await;
+    let asked = async |customer_id: &str| {
+        let mut request = get("O1");
+        request.get_mut().customer_id = Some(customer_id.to_owned());
+        queries(&service).get_order(request).await
+    };
+    assert!(asked("C1").await.is_ok());
+    let foreign = asked("C2").await.unwrap_err();
+    let unknown = queries(&service).get_order(get("NONE")).await.unwrap_err();
+    assert_eq!(foreign.code(), Code::NotFound);
+    assert_eq!(foreign.message().replace("O1", "NONE"), unknown.message());
     service.stop().await;
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use contracts::inventory::ReservationEvent;
 use contracts::order::{OrderCommand, OrderEvent, PlaceOrder};
 use contracts::{source, topics};
-use harness::{backordered, cancel, complete, place, refused, released, reserved};
+use harness::{backordered, cancel, cancel_of, complete, place, refused, released, reserved};
 use messaging::clock::Timestamp;
 use messaging::context::{Context, Incoming, Recognised};
 use messaging::envelope::Envelope;
@@ -84,7 +84,7 @@ async fn shown(queries: &impl Queries) -> Vec<Vec<Listed>> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (0..4_u8, 0..8_u8, 1..4_i64).prop_map(|(order, kind, number)| {
+    (0..4_u8, 0..9_u8, 1..4_i64).prop_map(|(order, kind, number)| {
         let id = format!("O{order}");
         let command = |command: OrderCommand| Message::Command(command);
         let event = |event: ReservationEvent| Message::Reservation(event);
@@ -98,6 +98,7 @@ fn message() -> impl Strategy<Value = Message> {
             ),
             2 => command(cancel(&id, &format!("reason {number}")).into()),
             3 => command(complete(&id).into()),
+            8 => command(cancel_of(&format!("C{}", number % 2), &id, "own").into()),
             4 => event(reserved(&id, number).into()),
             5 => event(backordered(&id, number).into()),
             6 => event(refused(&id, number).into()),
@@ -122,7 +123,7 @@ fn incoming(offset: i64, message: Message) -> Incoming<Message> {
 async fn both_agree(
     database: &impl Store<OrderContext>,
     queries: &(impl Queries + Waiting),
-    tombstones: impl AsyncFn() -> Vec<(String, String)>,
+    tombstones: impl AsyncFn() -> Vec<(String, String, String)>,
     batches: Vec<Vec<Message>>,
 ) {
     let memory = MemoryStore::new(MemoryTables);
@@ -150,7 +151,12 @@ async fn both_agree(
         let newest_first = memory::orders(&reader).unwrap().into_iter().rev();
         assert_eq!(newest_first.collect::<Vec<_>>(), rows[0]);
         let kept = memory::tombstones(&reader).unwrap().into_iter();
-        let kept = kept.map(|(order_id, row)| (order_id, row.reason));
+        let kept = kept.flat_map(|(order_id, row)| {
+            let rows = row.tombstones.into_iter();
+            rows.map(move |(customer_id, reason)| {
+                (order_id.clone(), customer_id.unwrap_or_default(), reason)
+            })
+        });
         assert_eq!(kept.collect::<Vec<_>>(), tombstones().await);
     }
 }
@@ -182,7 +188,8 @@ async fn exported(export: &impl Export) {
     assert_eq!(named, expected);
 }
 
-const TOMBSTONES: &str = "SELECT order_id, reason FROM tombstones ORDER BY order_id";
+const TOMBSTONES: &str =
+    "SELECT order_id, customer_id, reason FROM tombstones ORDER BY order_id, customer_id";
 
 async fn sqlite_agrees(batches: Vec<Vec<Message>>) {
     let folder = tempfile::tempdir().unwrap();

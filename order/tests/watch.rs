@@ -76,6 +76,7 @@ fn request(order_id: &str, after_version: i64) -> Request<OrderQueryServiceWatch
             order_id,
             after_version,
         }),
+        customer_id: None,
     })
 }
 

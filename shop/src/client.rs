@@ -4,16 +4,18 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use contracts::client::{Bearer, Channel};
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order_service_client::OrderServiceClient;
 use messaging::tls::{advice, advice_on_connecting};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
 use crate::tls::{FLAGS, TlsArgs};
+use crate::token::TokenArgs;
 
 /// How long a connection to the gateway may take.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -49,6 +51,10 @@ pub struct ClientArgs {
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    /// Who calls.
+    #[command(flatten)]
+    pub token: TokenArgs,
 }
 
 impl ClientArgs {
@@ -57,7 +63,8 @@ impl ClientArgs {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.gateway, &self.tls, self.call_timeout()).await
+        let bearer = self.token.bearer()?;
+        Client::connect(&self.gateway, &self.tls, self.call_timeout(), bearer).await
     }
 
     /// How long a call may take.
@@ -78,13 +85,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `gateway`; every call made with [`Client::request`] may take `timeout`.
+    /// Connects to `gateway` as `bearer`; every call made with [`Client::request`] may take `timeout`.
     ///
     /// # Errors
     /// [`Exit::Usage`] when `gateway` is no URL or `tls` cannot be used, [`Exit::Unreachable`] when
     /// nothing answers there, or nothing that is believed.
-    pub async fn connect(gateway: &str, tls: &TlsArgs, timeout: Duration) -> Result<Self, Failure> {
-        let channel = channel("gateway", gateway, tls).await?;
+    pub async fn connect(
+        gateway: &str,
+        tls: &TlsArgs,
+        timeout: Duration,
+        bearer: Bearer,
+    ) -> Result<Self, Failure> {
+        let channel = channel("gateway", gateway, tls, bearer).await?;
         Ok(Self {
             orders: OrderServiceClient::new(channel.clone()),
             inventory: InventoryServiceClient::new(channel),
@@ -100,12 +112,17 @@ impl Client {
     }
 }
 
-/// Connects to the `part` of the store that the flag of that name puts at `url`.
+/// Connects to the `part` of the store that the flag of that name puts at `url`, as `bearer`.
 ///
 /// # Errors
 /// [`Exit::Usage`] when `url` is no URL or `tls` cannot be used, [`Exit::Unreachable`] when nothing
 /// answers there, or nothing that is believed.
-pub async fn channel(part: &str, url: &str, tls: &TlsArgs) -> Result<Channel, Failure> {
+pub async fn channel(
+    part: &str,
+    url: &str,
+    tls: &TlsArgs,
+    bearer: Bearer,
+) -> Result<Channel, Failure> {
     let no_url = |why: &dyn Display| {
         let message = format!("--{part} {url}: {why}; write http://HOST:PORT or https://HOST:PORT");
         Failure::new(Exit::Usage, message)
@@ -130,7 +147,7 @@ pub async fn channel(part: &str, url: &str, tls: &TlsArgs) -> Result<Channel, Fa
         }
         None => endpoint.connect().await.map_err(|_| None),
     };
-    connected.map_err(|advice| {
+    let channel = connected.map_err(|advice| {
         let message = match advice {
             Some(why) => format!("the {part} at {url}: {why}"),
             None => {
@@ -138,7 +155,8 @@ pub async fn channel(part: &str, url: &str, tls: &TlsArgs) -> Result<Channel, Fa
             }
         };
         Failure::new(Exit::Unreachable, message)
-    })
+    })?;
+    Ok(bearer.over(channel))
 }
 
 impl From<Status> for Failure {
@@ -250,14 +268,14 @@ mod tests {
         let free = messaging::server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
         let nobody = format!("http://{}", free.local_addr().unwrap());
         drop(free);
-        let failure = Client::connect(&nobody, &TlsArgs::default(), Duration::from_secs(1))
-            .await
-            .unwrap_err();
+        let connect = async |url| {
+            let tls = TlsArgs::default();
+            Client::connect(url, &tls, Duration::from_secs(1), Bearer::default()).await
+        };
+        let failure = connect(&nobody).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         for no_url in ["not a url", "127.0.0.1:8900", "nonsense"] {
-            let failure = Client::connect(no_url, &TlsArgs::default(), Duration::from_secs(1))
-                .await
-                .unwrap_err();
+            let failure = connect(no_url).await.unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{no_url}");
         }
     }

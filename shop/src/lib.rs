@@ -9,6 +9,7 @@
 //! | `schemas` | the event schemas: checked as files, against what was released, against a registry |
 //! | [`output`] | tables for people, JSON for programs |
 //! | [`seed`] | the stock of the walkthrough |
+//! | [`token`] | the token that says who gives a command |
 //! | [`tail`] | the log's messages as lines |
 //! | [`explain`] | an order's way through the services, and what it waits for |
 //! | [`demo`] | the four stories of the walkthrough, told and shown |
@@ -28,4 +29,5 @@ pub mod seed;
 pub mod services;
 pub mod tail;
 pub mod tls;
+pub mod token;
 pub mod up;

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use contracts::client::{Bearer, Channel};
 use messaging::config::access::AccessArgs;
 use messaging::config::registry::RegistryAccessArgs;
 use messaging::log::kafka::{self, KafkaLog};
 use messaging::log::{self, Log};
 use messaging::registry::confluent::ConfluentRegistry;
 use serde::Serialize;
-use tonic::transport::{Channel, Uri};
+use tonic::transport::Uri;
 
 use crate::client::channel;
 use crate::exit::{Exit, Failure};
@@ -83,12 +84,17 @@ impl ServicesArgs {
         }
     }
 
-    /// Connects to `service`. The failure of a call becomes a [`Failure`] by `?`.
+    /// Connects to `service` as `bearer`. The failure of a call becomes a [`Failure`] by `?`.
     ///
     /// # Errors
     /// [`Exit::Usage`] when the flag holds no URL, [`Exit::Unreachable`] when nothing answers there.
-    pub async fn connect(&self, service: Service, tls: &TlsArgs) -> Result<Channel, Failure> {
-        channel(service.name(), self.url(service), tls).await
+    pub async fn connect(
+        &self,
+        service: Service,
+        tls: &TlsArgs,
+        bearer: Bearer,
+    ) -> Result<Channel, Failure> {
+        channel(service.name(), self.url(service), tls, bearer).await
     }
 }
 
@@ -215,7 +221,7 @@ mod tests {
         drop(free);
         let services = program(&["--inventory", &nobody, "--order", "nonsense"]).services;
         let tls = TlsArgs::default();
-        let connect = async |service| services.connect(service, &tls).await;
+        let connect = async |service| services.connect(service, &tls, Bearer::default()).await;
         let failure = connect(Service::Inventory).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.message.contains("--inventory URL"), "{failure}");

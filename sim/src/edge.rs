@@ -104,10 +104,12 @@ async fn serve(
         spawner: Arc::new(SimSpawner(Arc::clone(&process))),
         order: nowhere.clone(),
         inventory: nowhere,
+        guard: None,
     };
     let options = Options {
         partitions,
         binding: Binding::Register,
+        rate: None,
     };
     let gateway = Gateway::new(&ports, options, &Health::new(), &shutdown);
     *current.lock().unwrap() = Some(Running {
@@ -131,7 +133,7 @@ async fn handle(
     running.process.step("gateway.call").await;
     let (orders, inventory) = (&running.orders, &running.inventory);
     let result = match request {
-        Request::Place(place) => orders.place_order(with(place, deadline)).await.map(drop),
+        Request::Place(place) => orders.place_order(with(*place, deadline)).await.map(drop),
         Request::Cancel(cancel) => orders.cancel_order(with(cancel, deadline)).await.map(drop),
         Request::Complete(complete) => orders
             .complete_order(with(complete, deadline))

@@ -60,7 +60,7 @@ pub(crate) struct Plan {
 /// A request of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Request {
-    Place(PlaceOrderRequest),
+    Place(Box<PlaceOrderRequest>),
     Cancel(CancelOrderRequest),
     Complete(CompleteOrderRequest),
     Receive(ReceiveStockRequest),
@@ -235,11 +235,11 @@ impl Plan {
         let at = self.moment(dice);
         let order_id = format!("ORDER_{number:03}");
         let place = place(dice, &order_id, products);
-        self.send(dice, at, Request::Place(place.clone()));
+        self.send(dice, at, Request::Place(Box::new(place.clone())));
         let soon = |dice: &mut Dice| at + dice.millis(0..=5_000);
         if dice.chance(200) {
             let at = if dice.chance(500) { at } else { soon(dice) };
-            self.send(dice, at, Request::Place(place.clone()));
+            self.send(dice, at, Request::Place(Box::new(place.clone())));
         }
         if dice.chance(100) {
             let again = PlaceOrderRequest {
@@ -247,7 +247,7 @@ impl Plan {
                 ..place.clone()
             };
             let at = soon(dice);
-            self.send(dice, at, Request::Place(again));
+            self.send(dice, at, Request::Place(Box::new(again)));
         }
         if dice.chance(150) {
             let mut other = place.clone();
@@ -257,7 +257,7 @@ impl Plan {
             let order = other.order.as_mut().unwrap();
             order.lines[0].quantity += 1;
             let at = if dice.chance(500) { at } else { soon(dice) };
-            self.send(dice, at, Request::Place(other));
+            self.send(dice, at, Request::Place(Box::new(other)));
         }
         self.draw_ends(dice, at, &order_id);
     }

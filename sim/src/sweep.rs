@@ -49,7 +49,7 @@ fn scenario_with(crash_at: &[u64]) -> Swept {
 /// Twenty messages: place, duplicate, conflict, backorder, restock, cancel, complete.
 fn scenario() -> Plan {
     let place = |order: &str, lines: &[(&str, i32)], id: u32| {
-        Request::Place(PlaceOrderRequest {
+        Request::Place(Box::new(PlaceOrderRequest {
             request_id: request_id(id),
             order: Some(Order {
                 order_id: order.to_owned(),
@@ -59,7 +59,7 @@ fn scenario() -> Plan {
                 ..Order::default()
             }),
             wait_for: None,
-        })
+        }))
     };
     let cancel = |order: &str, id| {
         Request::Cancel(CancelOrderRequest {

@@ -22,7 +22,7 @@ mod signals;
 pub use grpc::{routes, serve_grpc, serve_grpc_within};
 pub use health::{HealthFollower, health_service};
 pub use http::{serve_http, serve_http_within};
-pub use layers::Deadline;
+pub use layers::{Deadline, Guard};
 pub use listener::Listener;
 pub use signals::cancel_on_signal;
 

@@ -195,11 +195,12 @@ impl Store {
         let health = Health::new();
         let shutdown = CancellationToken::new();
         let listener = bind(self.address(part));
-        let bus = [
+        let mut flags = vec![
             ("--log", self.brokers()),
             ("--registry", self.url(Part::Registry)),
             ("--partitions", PARTITIONS.to_string()),
         ];
+        flags.extend(self.place.flags.iter().cloned());
         let (stop, state) = (shutdown.clone(), health.clone());
         let task = match part {
             Part::Log => {
@@ -221,7 +222,7 @@ impl Store {
                 })
             }
             Part::Order => {
-                let mut args: order::Args = settings(&bus);
+                let mut args: order::Args = settings(&flags);
                 args.store = self.store(part);
                 spawn(async move {
                     order::run(args, listener, state, stop)
@@ -230,7 +231,7 @@ impl Store {
                 })
             }
             Part::Inventory => {
-                let mut args: inventory::Args = settings(&bus);
+                let mut args: inventory::Args = settings(&flags);
                 args.store = self.store(part);
                 spawn(async move {
                     inventory::run(args, listener, state, stop)
@@ -239,11 +240,10 @@ impl Store {
                 })
             }
             Part::Gateway => {
-                let services = [
-                    ("--order", self.url(Part::Order)),
-                    ("--inventory", self.url(Part::Inventory)),
-                ];
-                let args = settings(&[&bus[..], &services].concat());
+                flags.push(("--order", self.url(Part::Order)));
+                flags.push(("--inventory", self.url(Part::Inventory)));
+                flags.extend(self.place.gateway_flags.iter().cloned());
+                let args = settings(&flags);
                 spawn(async move {
                     gateway::run(args, listener, state, stop)
                         .await

@@ -18,6 +18,10 @@ pub(crate) struct Place {
     pub(crate) brokers: Option<String>,
     /// Order's database and Inventory's.
     pub(crate) databases: Option<[Location; 2]>,
+    /// More flags of the gateway, Order and Inventory.
+    pub(crate) flags: Vec<(&'static str, String)>,
+    /// More flags of the gateway alone.
+    pub(crate) gateway_flags: Vec<(&'static str, String)>,
 }
 
 /// Runs `test` with its databases on the server that `MESSAGING_TEST_POSTGRES` names.

@@ -134,6 +134,7 @@ pub(crate) fn get(order_id: &str) -> OrderQueryServiceGetOrderRequest {
         request: Some(GetOrderRequest {
             order_id: order_id.to_owned(),
         }),
+        customer_id: None,
     }
 }
 

@@ -14,10 +14,10 @@ use crate::digest::{self, Digest};
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// To place an order, with its deadline.
-    Place(OnShortage, Option<i64>),
-    /// To cancel it, for this reason.
-    Cancel(Box<str>),
+    /// To place an order, of this customer, with its deadline.
+    Place(OnShortage, Digest, Option<i64>),
+    /// To cancel it, for this reason, if it is this customer's.
+    Cancel(Box<str>, Option<Digest>),
     /// To ship it.
     Complete,
 }
@@ -41,11 +41,18 @@ impl Step {
         let (content, wish) = match command {
             OrderCommand::Place(place) => (
                 place.content(),
-                Wish::Place(place.on_shortage, place.reserve_by),
+                Wish::Place(
+                    place.on_shortage,
+                    digest::text(&place.customer_id),
+                    place.reserve_by,
+                ),
             ),
             OrderCommand::Cancel(cancel) => (
                 cancel.content(),
-                Wish::Cancel(cancel.reason.as_str().into()),
+                Wish::Cancel(
+                    cancel.reason.as_str().into(),
+                    cancel.customer_id.as_deref().map(digest::text),
+                ),
             ),
             OrderCommand::Complete(complete) => (complete.content(), Wish::Complete),
         };
@@ -75,28 +82,29 @@ impl Step {
     pub(super) fn name(&self) -> &'static str {
         match self.wish {
             Wish::Place(..) => "PlaceOrder",
-            Wish::Cancel(_) => "CancelOrder",
+            Wish::Cancel(..) => "CancelOrder",
             Wish::Complete => "CompleteOrder",
         }
     }
 
-    /// The command for the model, which looks at neither lines nor customer: the content's digest
-    /// stands for both.
+    /// The command for the model, which looks at neither lines nor currency: the content's digest
+    /// stands for both. Customers are compared, so their digests will do.
     pub(super) fn message(&self, order_id: &str) -> Message {
         let order_id = order_id.to_owned();
         Message::Command(match &self.wish {
-            Wish::Place(on_shortage, reserve_by) => PlaceOrder {
+            Wish::Place(on_shortage, customer, reserve_by) => PlaceOrder {
                 order_id,
-                customer_id: content_text(self.content),
-                currency: String::new(),
+                customer_id: digest_text(*customer),
+                currency: digest_text(self.content),
                 lines: Vec::new(),
                 on_shortage: *on_shortage,
                 reserve_by: *reserve_by,
             }
             .into(),
-            Wish::Cancel(reason) => CancelOrder {
+            Wish::Cancel(reason, customer) => CancelOrder {
                 order_id,
                 reason: reason.to_string(),
+                customer_id: customer.map(digest_text),
             }
             .into(),
             Wish::Complete => CompleteOrder { order_id }.into(),
@@ -104,9 +112,9 @@ impl Step {
     }
 }
 
-/// How a content's digest stands in a model's order.
-pub(super) fn content_text(content: Digest) -> String {
-    format!("{content:016x}")
+/// How a digest stands in a model's order.
+fn digest_text(digest: Digest) -> String {
+    format!("{digest:016x}")
 }
 
 /// The digest of an order's products and quantities.

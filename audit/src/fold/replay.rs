@@ -187,13 +187,13 @@ fn of_fact(order_id: &str, fact: &Fact) -> Input {
     }
 }
 
-/// The row of a model's order, whose customer is the content's digest.
+/// The row of a model's order, whose currency is the content's digest.
 fn row(entry: &Entry) -> Option<OrderRow> {
     let Entry::Known(order) = entry else {
         return None;
     };
     Some(OrderRow {
-        content: Digest::from_str_radix(&order.placed.customer_id, 16).unwrap_or_default(),
+        content: Digest::from_str_radix(&order.placed.currency, 16).unwrap_or_default(),
         ..OrderRow::from(order)
     })
 }

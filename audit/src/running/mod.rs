@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use ::inventory::domain::reservation::Reservation;
 use ::order::domain::Order;
+use contracts::client::Channel;
 use messaging::clock::Clock;
 use messaging::log::Log;
 use messaging::registry::{self, SchemaRegistry};
 use tonic::Status;
-use tonic::transport::Channel;
 
 use self::log::Topics;
 use self::services::Services;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contracts::client::Channel;
 use contracts::proto::inventory_audit_service_client::InventoryAuditServiceClient;
 use contracts::proto::operations_service_client::OperationsServiceClient;
 use contracts::proto::order_audit_service_client::OrderAuditServiceClient;
@@ -15,7 +16,6 @@ use inventory::domain::reservation::Reservation;
 use inventory::domain::stock::Stock;
 use order::domain::Order;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::{Error, rows};
 use crate::checkpoint::{Checkpoint, Checkpoints, Shard};

@@ -90,7 +90,9 @@ impl World {
                 }
                 3 | 4 => {
                     let of = world.dice.below(number + 1);
-                    world.cancel(&id(of), "changed my mind");
+                    // Everybody's, the owner's and another customer's.
+                    let customer = [None, Some("C1"), Some("C2")][world.dice.below(3)];
+                    world.command(cancellation(&id(of), "changed my mind", customer).into());
                 }
                 5 | 6 => {
                     let of = world.dice.below(number + 1);
@@ -149,8 +151,7 @@ impl World {
     }
 
     pub(crate) fn cancel(&mut self, order_id: &str, reason: &str) {
-        let (order_id, reason) = (order_id.to_owned(), reason.to_owned());
-        self.command(CancelOrder { order_id, reason }.into());
+        self.command(cancellation(order_id, reason, None).into());
     }
 
     pub(crate) fn complete(&mut self, order_id: &str) {
@@ -419,7 +420,7 @@ impl World {
         }
         let known = self.orders.values().filter_map(|entry| match entry {
             Entry::Known(order) => Some(order.clone()),
-            Entry::Unknown | Entry::Tombstone { .. } => None,
+            Entry::Unknown | Entry::Tombstones(_) => None,
         });
         snapshot.orders = known.collect();
         let ids = self.order_ids.iter().map(OrderId::from);
@@ -452,4 +453,13 @@ pub(crate) fn assert_names(report: &Report, expected: &[&str]) {
     found.sort();
     found.dedup();
     assert_eq!(found, expected, "{report:#?}");
+}
+
+/// A cancellation, of a customer's order only if there is one.
+pub(crate) fn cancellation(order_id: &str, reason: &str, customer: Option<&str>) -> CancelOrder {
+    CancelOrder {
+        order_id: order_id.to_owned(),
+        reason: reason.to_owned(),
+        customer_id: customer.map(str::to_owned),
+    }
 }

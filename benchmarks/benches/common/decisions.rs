@@ -180,7 +180,13 @@ fn place(number: u64) -> Incoming<Told> {
 fn cancel(number: u64) -> Incoming<Told> {
     let reason = "changed my mind".to_owned();
     let order_id = order_id(number);
-    command(number, CancelOrder { order_id, reason })
+    let customer_id = None;
+    let cancel = CancelOrder {
+        order_id,
+        reason,
+        customer_id,
+    };
+    command(number, cancel)
 }
 
 fn complete(number: u64) -> Incoming<Told> {

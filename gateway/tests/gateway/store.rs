@@ -68,10 +68,12 @@ impl Store {
             spawner: Arc::new(TokioSpawner),
             order: endpoint(services_addr).connect_lazy(),
             inventory: endpoint(services_addr).connect_lazy(),
+            guard: None,
         };
         let options = Options {
             partitions: PARTITIONS,
             binding: Binding::Register,
+            rate: None,
         };
         // The client's own limit is far beyond the deadlines that the gateway must keep.
         let channel = endpoint(listener.local_addr().unwrap())

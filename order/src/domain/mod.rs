@@ -10,7 +10,7 @@ use contracts::inventory::ReservationEvent;
 use contracts::order::{OrderCommand, OrderEvent};
 use messaging::clock::Timestamp;
 
-pub use order::{Entry, Order, Seen};
+pub use order::{Entry, Order, Seen, Tombstones};
 pub use status::Status;
 
 /// What can happen to an order.
@@ -67,9 +67,7 @@ pub fn apply(
         Message::Command(OrderCommand::Place(place)) => {
             Ok(rules::place(entry, place, at, defaults))
         }
-        Message::Command(OrderCommand::Cancel(cancel)) => {
-            Ok(rules::cancel(entry, &cancel.reason, at))
-        }
+        Message::Command(OrderCommand::Cancel(cancel)) => Ok(rules::cancel(entry, cancel, at)),
         Message::Command(OrderCommand::Complete(_)) => Ok(rules::complete(entry, at)),
         Message::Reservation(event) => rules::reservation(entry, event, at),
     }

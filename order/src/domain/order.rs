@@ -1,5 +1,7 @@
 //! What Order knows under an order_id.
 
+use std::collections::BTreeMap;
+
 use contracts::order::PlaceOrder;
 use messaging::clock::Timestamp;
 
@@ -27,17 +29,19 @@ pub struct Order {
     pub deadline: Option<Timestamp>,
 }
 
+/// The cancellations that came before their order: the first reason of each customer; under `None`,
+/// that of whoever may cancel everybody's.
+pub type Tombstones = BTreeMap<Option<String>, String>;
+
 /// What is known under an order_id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Entry {
     /// Nothing yet.
     #[default]
     Unknown,
-    /// Cancelled before it was placed: the placement that follows is cancelled at once.
-    Tombstone {
-        /// The first cancellation's reason.
-        reason: String,
-    },
+    /// Cancelled before it was placed: a placement that follows, of a customer who is named here, is
+    /// cancelled at once.
+    Tombstones(Tombstones),
     /// An order.
     Known(Order),
 }
@@ -54,14 +58,14 @@ pub enum Seen {
 }
 
 impl Entry {
-    /// Whether nothing comes of it any more, whatever happens: a tombstone becomes at most a
-    /// cancelled order. Until then a cancellation or completion that did nothing could still do
+    /// Whether nothing comes of it any more, whatever happens: a tombstone for everybody becomes at
+    /// most a cancelled order, that of one customer leaves the order of another be. Until then a cancellation or completion that did nothing could still do
     /// something if it were decided again.
     #[must_use]
     pub fn is_over(&self) -> bool {
         match self {
             Self::Unknown => false,
-            Self::Tombstone { .. } => true,
+            Self::Tombstones(tombstones) => tombstones.contains_key(&None),
             Self::Known(order) => order.status.is_terminal(),
         }
     }

@@ -5,7 +5,8 @@ use messaging::clock::Timestamp;
 use proptest::prelude::*;
 
 use super::testing::{
-    backordered, cancel, complete, place, placement, refused, released, reserved, shipped,
+    backordered, cancel, cancel_of, complete, place, placement, refused, released, reserved,
+    shipped,
 };
 use super::{Defaults, Entry, Message, Order, Seen, Status, apply};
 
@@ -15,6 +16,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         3 => Just(place()),
         1 => Just(other_placement()),
         1 => "[a-z]{0,3}".prop_map(|reason| cancel(&reason)),
+        2 => ("C[12]", "[a-z]{0,3}").prop_map(|(customer, reason)| cancel_of(&customer, &reason)),
         1 => Just(complete()),
         2 => version.clone().prop_map(reserved),
         2 => version.clone().prop_map(backordered),
@@ -48,7 +50,7 @@ fn step(entry: &Entry, message: &Message, at: Timestamp) -> (Entry, Option<Order
 fn order(entry: &Entry) -> Option<&Order> {
     match entry {
         Entry::Known(order) => Some(order),
-        Entry::Unknown | Entry::Tombstone { .. } => None,
+        Entry::Unknown | Entry::Tombstones(_) => None,
     }
 }
 
@@ -110,7 +112,7 @@ proptest! {
     #[test]
     fn what_is_over_stays_over_and_answers_commands_with_nothing(
         messages in any_messages(),
-        again in prop_oneof![Just(cancel("again")), Just(complete())],
+        again in prop_oneof![Just(cancel_of("C1", "again")), Just(complete())],
     ) {
         let mut entry = Entry::Unknown;
         for message in &messages {

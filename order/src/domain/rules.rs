@@ -3,7 +3,7 @@
 //! | | Place | Cancel | Complete | Reserved | Backordered | Refused | Released, Shipped |
 //! |---|---|---|---|---|---|---|---|
 //! | unknown | PENDING | tombstone | - | error | error | error | error |
-//! | tombstone | CANCELLED | - | - | error | error | error | error |
+//! | tombstone | CANCELLED | tombstone | - | error | error | error | error |
 //! | PENDING | - | CANCELLED | - | RESERVED | BACKORDERED | REJECTED | - |
 //! | BACKORDERED | - | CANCELLED | - | RESERVED | - | REJECTED | - |
 //! | RESERVED | - | CANCELLED | COMPLETED | - | - | - | - |
@@ -14,16 +14,19 @@
 //! `-` is "nothing": no change, no event; of a reservation only its version is remembered. An
 //! outcome that arrives after a cancellation is nothing, because Inventory releases what it
 //! holds when it hears of the cancellation.
+//!
+//! A cancellation that names its customer is nothing for another customer's order, whenever it comes:
+//! a tombstone cancels the placement of its own customer, and stands in nobody else's way.
 
 use contracts::inventory::{ReservationEvent, StockRefused};
 use contracts::order::{
-    Line, OrderBackordered, OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced, OrderRejected,
-    OrderReserved, PlaceOrder,
+    CancelOrder, Line, OrderBackordered, OrderCancelled, OrderCompleted, OrderEvent, OrderPlaced,
+    OrderRejected, OrderReserved, PlaceOrder,
 };
 use contracts::shared::refusal_text;
 use messaging::clock::Timestamp;
 
-use super::{Defaults, Entry, NeverPlaced, Order, Status};
+use super::{Defaults, Entry, NeverPlaced, Order, Status, Tombstones};
 
 /// A rule's answer: the new entry, and the event of the change if there was one.
 type Outcome = (Entry, Option<OrderEvent>);
@@ -38,7 +41,10 @@ pub(super) fn place(
     let (status, reason) = match entry {
         Entry::Known(_) => return (entry, None),
         Entry::Unknown => (Status::Pending, String::new()),
-        Entry::Tombstone { reason } => (Status::Cancelled, reason),
+        Entry::Tombstones(tombstones) => match reason_for(tombstones, &place.customer_id) {
+            Some(reason) => (Status::Cancelled, reason),
+            None => (Status::Pending, String::new()),
+        },
     };
     let order = Order {
         placed: place.clone().sorted(),
@@ -67,22 +73,39 @@ fn deadline(place: &PlaceOrder, at: Timestamp, defaults: Defaults) -> Option<Tim
 }
 
 /// Somebody cancels an order.
-pub(super) fn cancel(entry: Entry, reason: &str, at: Timestamp) -> Outcome {
-    match entry {
-        Entry::Unknown => {
-            let reason = reason.to_owned();
-            (Entry::Tombstone { reason }, None)
-        }
-        Entry::Tombstone { .. } => (entry, None),
-        Entry::Known(mut order) => match order.status {
-            Status::Pending | Status::Backordered | Status::Reserved => {
-                order.change(Status::Cancelled, reason.to_owned(), at);
-                let event = cancelled(&order);
-                (Entry::Known(order), Some(event))
-            }
-            Status::Completed | Status::Rejected | Status::Cancelled => (Entry::Known(order), None),
-        },
+pub(super) fn cancel(entry: Entry, cancel: &CancelOrder, at: Timestamp) -> Outcome {
+    let mut tombstones = match entry {
+        Entry::Known(order) => return cancel_known(order, cancel, at),
+        Entry::Unknown => Tombstones::new(),
+        Entry::Tombstones(tombstones) => tombstones,
+    };
+    // One for everybody leaves nothing to add.
+    if !tombstones.contains_key(&None) {
+        let first = tombstones.entry(cancel.customer_id.clone());
+        first.or_insert_with(|| cancel.reason.clone());
     }
+    (Entry::Tombstones(tombstones), None)
+}
+
+fn cancel_known(mut order: Order, cancel: &CancelOrder, at: Timestamp) -> Outcome {
+    let customer_id = cancel.customer_id.as_ref();
+    if customer_id.is_some_and(|customer_id| *customer_id != order.placed.customer_id) {
+        return (Entry::Known(order), None);
+    }
+    match order.status {
+        Status::Pending | Status::Backordered | Status::Reserved => {
+            order.change(Status::Cancelled, cancel.reason.clone(), at);
+            let event = cancelled(&order);
+            (Entry::Known(order), Some(event))
+        }
+        Status::Completed | Status::Rejected | Status::Cancelled => (Entry::Known(order), None),
+    }
+}
+
+/// Why a placement of `customer_id` is cancelled at once, if it is: the customer's own reason first.
+fn reason_for(mut tombstones: Tombstones, customer_id: &str) -> Option<String> {
+    let own = tombstones.remove(&Some(customer_id.to_owned()));
+    own.or_else(|| tombstones.remove(&None))
 }
 
 /// Somebody ships an order.
@@ -96,7 +119,7 @@ pub(super) fn complete(entry: Entry, at: Timestamp) -> Outcome {
             };
             (Entry::Known(order), Some(event.into()))
         }
-        Entry::Unknown | Entry::Tombstone { .. } | Entry::Known(_) => (entry, None),
+        Entry::Unknown | Entry::Tombstones(_) | Entry::Known(_) => (entry, None),
     }
 }
 
@@ -210,8 +233,8 @@ mod tests {
     use super::super::Message;
     use super::*;
     use crate::domain::testing::{
-        BEFORE, NOW, backordered, cancel, complete, known, place, placement, refused, released,
-        reserved, shipped, timed_out, tombstone,
+        BEFORE, NOW, backordered, cancel, cancel_of, complete, known, place, placement, refused,
+        released, reserved, shipped, timed_out, tombstone,
     };
 
     fn apply(given: Entry, when: &Message, at: Timestamp) -> Result<Outcome, NeverPlaced> {
@@ -223,7 +246,7 @@ mod tests {
         let (entry, event) = apply(given, when, NOW).unwrap();
         let status = match entry {
             Entry::Known(order) => Some(order.status),
-            Entry::Unknown | Entry::Tombstone { .. } => None,
+            Entry::Unknown | Entry::Tombstones(_) => None,
         };
         let name = |event| match event {
             OrderEvent::Placed(_) => "placed",
@@ -316,6 +339,42 @@ mod tests {
             reason: "too late".to_owned(),
         };
         assert_eq!(event, Some(cancelled.into()));
+    }
+
+    #[test]
+    fn given_an_order_when_another_customer_cancels_then_nothing() {
+        for given in Status::ALL {
+            let foreign = cancel_of("C2", "mine now");
+            let then = apply(known(given), &foreign, NOW);
+            assert_eq!(then, Ok((known(given), None)), "{given:?}");
+        }
+        let own = outcome(known(Status::Reserved), &cancel_of("C1", "no money"));
+        assert_eq!(own, (Some(Status::Cancelled), Some("cancelled")));
+    }
+
+    #[test]
+    fn given_cancellations_before_the_placement_then_only_the_owners_counts() {
+        let after = |cancels: &[Message]| {
+            let entomb = |entry, cancel| apply(entry, cancel, BEFORE).unwrap().0;
+            let given = cancels.iter().fold(Entry::Unknown, entomb);
+            match apply(given, &place(), NOW).unwrap() {
+                (Entry::Known(order), Some(_)) => (order.status, order.reason),
+                other => panic!("no order: {other:?}"),
+            }
+        };
+        let (foreign, own, anybody) = (
+            cancel_of("C2", "not mine"),
+            cancel_of("C1", "mine"),
+            cancel("by hand"),
+        );
+        let pending = (Status::Pending, String::new());
+        let cancelled = |reason: &str| (Status::Cancelled, reason.to_owned());
+        assert_eq!(after(std::slice::from_ref(&foreign)), pending);
+        assert_eq!(after(&[foreign.clone(), own.clone()]), cancelled("mine"));
+        assert_eq!(after(&[own.clone(), foreign.clone()]), cancelled("mine"));
+        assert_eq!(after(&[foreign, anybody.clone()]), cancelled("by hand"));
+        assert_eq!(after(&[own.clone(), anybody.clone()]), cancelled("mine"));
+        assert_eq!(after(&[anybody, own]), cancelled("by hand"));
     }
 
     #[test]

@@ -50,9 +50,7 @@ pub(super) fn known(status: Status) -> Entry {
 }
 
 pub(super) fn tombstone(reason: &str) -> Entry {
-    Entry::Tombstone {
-        reason: reason.to_owned(),
-    }
+    Entry::Tombstones([(None, reason.to_owned())].into())
 }
 
 pub(super) fn place() -> Message {
@@ -63,6 +61,16 @@ pub(super) fn cancel(reason: &str) -> Message {
     let cancel = CancelOrder {
         order_id: id(),
         reason: reason.to_owned(),
+        customer_id: None,
+    };
+    Message::Command(cancel.into())
+}
+
+pub(super) fn cancel_of(customer_id: &str, reason: &str) -> Message {
+    let cancel = CancelOrder {
+        order_id: id(),
+        reason: reason.to_owned(),
+        customer_id: Some(customer_id.to_owned()),
     };
     Message::Command(cancel.into())
 }

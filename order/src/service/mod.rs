@@ -11,7 +11,9 @@ use contracts::proto::{
     OrderQueryServiceWatchOrderResponse, WatchOrderRequest, WatchOrderResponse,
 };
 use contracts::validate::{self, Violation};
+use contracts::{access, status::unknown_order};
 use futures::stream::{Stream, StreamExt};
+use messaging::auth::Need;
 use messaging::clock::Clock;
 use messaging::runtime::Feed;
 use messaging::status;
@@ -24,7 +26,10 @@ use crate::store::Queries;
 mod convert;
 pub mod export;
 mod page;
+mod viewer;
 mod watch;
+
+use viewer::Viewer;
 
 /// Answers queries from the order tables.
 #[derive(Clone)]
@@ -55,18 +60,20 @@ impl OrderQueryService for OrderQueries {
         &self,
         request: Request<OrderQueryServiceGetOrderRequest>,
     ) -> Result<Response<OrderQueryServiceGetOrderResponse>, Status> {
+        let viewer = Viewer::of(&request, request.get_ref().customer_id.as_deref());
         let order_id = request.into_inner().request.unwrap_or_default().order_id;
         check(validate::id("order_id", &order_id))?;
         let found = self.queries.get(&order_id).await;
         match found.map_err(|error| status::of_store(&error))? {
-            Some(order) => Ok(Response::new(OrderQueryServiceGetOrderResponse {
-                response: Some(GetOrderResponse {
-                    order: Some(convert::order(&order)),
-                }),
-            })),
-            None => Err(Status::not_found(format!(
-                "order {order_id} is not known; one accepted a moment ago may still be on its way"
-            ))),
+            Some(order) if viewer.sees(&order) => {
+                Ok(Response::new(OrderQueryServiceGetOrderResponse {
+                    response: Some(GetOrderResponse {
+                        order: Some(convert::order(&order)),
+                    }),
+                }))
+            }
+            // The same answer for both: that an order exists is its customer's business.
+            Some(_) | None => Err(unknown_order(&order_id)),
         }
     }
 
@@ -74,8 +81,12 @@ impl OrderQueryService for OrderQueries {
         &self,
         request: Request<OrderQueryServiceListOrdersRequest>,
     ) -> Result<Response<OrderQueryServiceListOrdersResponse>, Status> {
+        let viewer = Viewer::of(&request, None);
         let request = request.into_inner().request.unwrap_or_default();
         let page = page::parse(request).or_else(refuse)?;
+        if !viewer.lists(&page.filter) {
+            return Err(status::denied(Need::Scope(access::OPERATIONS)));
+        }
         // One more than asked for tells whether another page follows.
         let listed = self
             .queries
@@ -105,6 +116,7 @@ impl OrderQueryService for OrderQueries {
         &self,
         request: Request<OrderQueryServiceWatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
+        let viewer = Viewer::of(&request, request.get_ref().customer_id.as_deref());
         let WatchOrderRequest {
             order_id,
             after_version,
@@ -120,8 +132,11 @@ impl OrderQueryService for OrderQueries {
             Arc::clone(&self.queries),
             &self.feed,
             Arc::clone(&self.clock),
-            order_id,
-            after_version,
+            watch::Wanted {
+                order_id,
+                viewer,
+                after: after_version,
+            },
         );
         let answers = states.map(|state| match state {
             Ok(order) => Ok(OrderQueryServiceWatchOrderResponse {

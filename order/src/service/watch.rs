@@ -11,22 +11,22 @@ use crate::domain::Order;
 use crate::limits;
 use crate::store::Queries;
 
-/// The states of an order above version `after`, each newer than the one before, until a
+use super::viewer::Viewer;
+
+/// The states of a wanted order above the version that was seen, each newer than the one before, until a
 /// terminal one. Waits for an order that is not there yet. Ends after an error; whoever watches
 /// resumes with the last version seen.
 pub(super) fn watch(
     queries: Arc<dyn Queries>,
     feed: &Feed,
     clock: Arc<dyn Clock>,
-    order_id: String,
-    after: i64,
+    wanted: Wanted,
 ) -> impl Stream<Item = Result<Order, Error>> + Send + use<> {
     let watcher = Watcher {
-        watch: feed.watch(&order_id),
+        watch: feed.watch(&wanted.order_id),
         queries,
         clock,
-        order_id,
-        after,
+        wanted,
     };
     stream::unfold(Some(watcher), async |watcher| {
         let mut watcher = watcher?;
@@ -39,13 +39,20 @@ pub(super) fn watch(
     })
 }
 
+/// What is watched.
+pub(super) struct Wanted {
+    pub(super) order_id: String,
+    /// Who watches; an order that is not for them is waited for as one that is not there.
+    pub(super) viewer: Viewer,
+    /// The last version seen.
+    pub(super) after: i64,
+}
+
 struct Watcher {
     watch: Watch,
     queries: Arc<dyn Queries>,
     clock: Arc<dyn Clock>,
-    order_id: String,
-    /// The last version seen.
-    after: i64,
+    wanted: Wanted,
 }
 
 impl Watcher {
@@ -54,9 +61,10 @@ impl Watcher {
         loop {
             // Registered before reading: a commit between the two is not missed.
             let changed = self.watch.changed();
-            if let Some(order) = self.queries.get(&self.order_id).await? {
-                if order.version > self.after {
-                    self.after = order.version;
+            let found = self.queries.get(&self.wanted.order_id).await?;
+            if let Some(order) = found.filter(|order| self.wanted.viewer.sees(order)) {
+                if order.version > self.wanted.after {
+                    self.wanted.after = order.version;
                     return Ok(Some(order));
                 }
                 if order.status.is_terminal() {

@@ -9,7 +9,7 @@ use messaging::store::{Error, Tables};
 
 use super::{Filter, Listed, Queries, Waiting};
 use crate::context::{Changed, Loaded, OrderContext, State};
-use crate::domain::{Entry, Message, Order, Status};
+use crate::domain::{Entry, Message, Order, Status, Tombstones};
 
 /// The table of orders: order_id -> [`OrderRow`].
 pub const ORDERS: &str = "orders";
@@ -27,11 +27,11 @@ pub struct OrderRow {
     pub order: Order,
 }
 
-/// A cancellation that came before its order.
+/// Cancellations that came before their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TombstoneRow {
-    /// The first cancellation's reason.
-    pub reason: String,
+    /// The first reason of each customer.
+    pub tombstones: Tombstones,
 }
 
 /// Order's tables.
@@ -52,8 +52,9 @@ impl Tables<OrderContext, Tx> for MemoryTables {
                         (Loaded::Order { sequence }, Entry::Known(row.order.clone()))
                     }
                     (None, Some(row)) => {
-                        let reason = row.reason.clone();
-                        (Loaded::Tombstone, Entry::Tombstone { reason })
+                        let tombstones = row.tombstones.clone();
+                        let loaded = Loaded::Tombstones(tombstones.len());
+                        (loaded, Entry::Tombstones(tombstones))
                     }
                     (None, None) => (Loaded::Nothing, Entry::Unknown),
                 };
@@ -79,21 +80,21 @@ impl Tables<OrderContext, Tx> for MemoryTables {
                     updated.push((key, OrderRow { sequence, order }));
                 }
                 (Loaded::Nothing, Entry::Known(order)) => placed.push((key, order)),
-                (Loaded::Tombstone, Entry::Known(order)) => {
+                (Loaded::Tombstones(_), Entry::Known(order)) => {
                     placed.push((key.clone(), order));
                     raised.push(key);
                 }
-                (Loaded::Nothing, Entry::Tombstone { reason }) => {
-                    let reason = reason.clone();
-                    entombed.push((key, TombstoneRow { reason }));
+                (loaded, Entry::Tombstones(tombstones)) if loaded.lacks(tombstones) => {
+                    let tombstones = tombstones.clone();
+                    entombed.push((key, TombstoneRow { tombstones }));
                 }
                 // Nothing became of it: a completion of nothing, a second cancellation.
-                (_, Entry::Unknown | Entry::Tombstone { .. }) => {}
+                (_, Entry::Unknown | Entry::Tombstones(_)) => {}
             }
         }
         insert(tx, placed).await?;
         tx.put_all(ORDERS, updated).await?;
-        tx.insert_all(TOMBSTONES, entombed).await?;
+        tx.put_all(TOMBSTONES, entombed).await?;
         tx.remove_all(TOMBSTONES, raised).await
     }
 }

@@ -1,5 +1,7 @@
 //! Orders as rows, in whichever database.
 
+use std::collections::BTreeMap;
+
 use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
 use messaging::clock::Timestamp;
 use messaging::store::sql::{Get, SqlRow, json};
@@ -8,7 +10,7 @@ use sqlx::error::BoxDynError;
 
 use super::Listed;
 use crate::context::{Changed, Loaded, State};
-use crate::domain::{Entry, Order, Status};
+use crate::domain::{Entry, Order, Status, Tombstones};
 
 /// The columns of an order, with its sequence.
 macro_rules! columns {
@@ -63,21 +65,42 @@ pub(super) fn listed(rows: &[impl SqlRow]) -> Result<Vec<Listed>, Error> {
 }
 
 /// What the database holds under each `wanted` id: rows of [`columns`], empty where there is no
-/// order, beside the reason of the `tombstone`.
+/// order, one for each `tombstone` (its reason) of an `entombed` customer, or one without.
 pub(super) fn state(rows: &[impl SqlRow]) -> Result<State, Error> {
     let mut state = State::default();
+    let mut entombed = BTreeMap::<String, Tombstones>::new();
     for row in rows {
+        let wanted: String = row.read("wanted")?;
         let sequence: Option<i64> = row.read("sequence")?;
         let tombstone: Option<String> = row.read("tombstone")?;
-        let (loaded, entry) = match (sequence, tombstone) {
-            (Some(sequence), _) => (Loaded::Order { sequence }, Entry::Known(order(row)?)),
-            (None, Some(reason)) => (Loaded::Tombstone, Entry::Tombstone { reason }),
-            (None, None) => (Loaded::Nothing, Entry::Unknown),
-        };
-        state.insert(row.read("wanted")?, loaded, entry);
+        match (sequence, tombstone) {
+            (Some(sequence), _) => {
+                state.insert(
+                    wanted,
+                    Loaded::Order { sequence },
+                    Entry::Known(order(row)?),
+                );
+            }
+            (None, Some(reason)) => {
+                let customer_id: String = row.read("entombed")?;
+                let customer_id = Some(customer_id).filter(|id| id != ANYBODY);
+                entombed
+                    .entry(wanted)
+                    .or_default()
+                    .insert(customer_id, reason);
+            }
+            (None, None) => state.insert(wanted, Loaded::Nothing, Entry::Unknown),
+        }
+    }
+    for (wanted, tombstones) in entombed {
+        let loaded = Loaded::Tombstones(tombstones.len());
+        state.insert(wanted, loaded, Entry::Tombstones(tombstones));
     }
     Ok(state)
 }
+
+/// The customer of a tombstone for everybody's order; no customer's id is empty.
+const ANYBODY: &str = "";
 
 /// The rows that a changed state writes.
 #[derive(Debug, Default)]
@@ -86,8 +109,8 @@ pub(super) struct Writes<'s> {
     pub(super) placed: Vec<&'s Order>,
     /// Orders to update, by their sequence.
     pub(super) updated: Vec<(i64, &'s Order)>,
-    /// Tombstones to insert: order id and reason.
-    pub(super) entombed: Vec<(&'s str, &'s str)>,
+    /// Tombstones to insert, unless they are there: order id, customer and reason.
+    pub(super) entombed: Vec<(&'s str, &'s str, &'s str)>,
     /// Tombstones to delete, of orders that have been placed.
     pub(super) raised: Vec<&'s str>,
 }
@@ -106,15 +129,19 @@ impl<'s> Writes<'s> {
                     writes.updated.push((sequence, order));
                 }
                 (Loaded::Nothing, Entry::Known(order)) => writes.placed.push(order),
-                (Loaded::Tombstone, Entry::Known(order)) => {
+                (Loaded::Tombstones(_), Entry::Known(order)) => {
                     writes.placed.push(order);
                     writes.raised.push(order_id);
                 }
-                (Loaded::Nothing, Entry::Tombstone { reason }) => {
-                    writes.entombed.push((order_id, reason.as_str()));
+                (loaded, Entry::Tombstones(tombstones)) if loaded.lacks(tombstones) => {
+                    let rows = tombstones.iter().map(|(customer_id, reason)| {
+                        let customer_id = customer_id.as_deref().unwrap_or(ANYBODY);
+                        (order_id, customer_id, reason.as_str())
+                    });
+                    writes.entombed.extend(rows);
                 }
                 // Nothing became of it: a completion of nothing, a second cancellation.
-                (_, Entry::Unknown | Entry::Tombstone { .. }) => {}
+                (_, Entry::Unknown | Entry::Tombstones(_)) => {}
             }
         }
         writes

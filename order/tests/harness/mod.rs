@@ -300,6 +300,15 @@ pub fn cancel(order_id: &str, reason: &str) -> CancelOrder {
     CancelOrder {
         order_id: order_id.to_owned(),
         reason: reason.to_owned(),
+        customer_id: None,
+    }
+}
+
+/// A customer's cancellation.
+pub fn cancel_of(customer_id: &str, order_id: &str, reason: &str) -> CancelOrder {
+    CancelOrder {
+        customer_id: Some(customer_id.to_owned()),
+        ..cancel(order_id, reason)
     }
 }
 

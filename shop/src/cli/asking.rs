@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::proto::operations_service_client::OperationsServiceClient;
 use tonic::Request;
-use tonic::transport::Channel;
 
 use crate::exit::{Exit, Failure};
 use crate::output::Format;
 use crate::services::{Service, ServicesArgs};
 use crate::tls::TlsArgs;
+use crate::token::TokenArgs;
 
 /// What all such commands take.
 #[derive(clap::Args, Debug)]
@@ -36,6 +37,9 @@ pub(super) struct Asking {
 
     #[command(flatten)]
     tls: TlsArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
 pub(super) type Client = OperationsServiceClient<Channel>;
@@ -50,7 +54,8 @@ impl Asking {
     }
 
     async fn connect(&self, service: Service) -> Result<Client, Failure> {
-        let channel = self.services.connect(service, &self.tls).await?;
+        let bearer = self.token.bearer()?;
+        let channel = self.services.connect(service, &self.tls, bearer).await?;
         Ok(OperationsServiceClient::new(channel))
     }
 

@@ -43,12 +43,16 @@ pub struct Args {
 
 /// Proves or refutes that the store kept its promises; names who broke them.
 pub(super) async fn audit(args: &Args) -> Result<(), Failure> {
-    let tls = &args.client.tls;
+    let bearer = args.client.token.bearer()?;
+    let connect = async |service| {
+        let tls = &args.client.tls;
+        args.services.connect(service, tls, bearer.clone()).await
+    };
     let store = Store {
         log: args.log.log(&args.client.gateway, "shop-audit")?,
         registry: Arc::new(args.log.registry(&args.client.gateway)?),
-        order: args.services.connect(Service::Order, tls).await?,
-        inventory: args.services.connect(Service::Inventory, tls).await?,
+        order: connect(Service::Order).await?,
+        inventory: connect(Service::Inventory).await?,
         clock: Arc::new(SystemClock),
     };
     let mut bar = Bar::new(std::io::stderr(), std::io::stderr().is_terminal());

@@ -179,9 +179,11 @@ async fn store(args: &Args, plan: &Plan) -> Result<Store, Failure> {
         Pace::Closed { .. } => args.shape.connections(),
         Pace::Open { .. } => OPEN_CONNECTIONS,
     };
+    let bearer = args.client.token.bearer()?;
     let mut gateway = Vec::new();
     for _ in 0..connections {
-        gateway.push(channel("gateway", &args.client.gateway, &args.client.tls).await?);
+        let client = &args.client;
+        gateway.push(channel("gateway", &client.gateway, &client.tls, bearer.clone()).await?);
     }
     let uri: Uri = args.client.gateway.parse().unwrap_or_default();
     let metrics = match args.metrics.is_empty() {

@@ -19,6 +19,7 @@ mod schemas;
 mod shards;
 pub(crate) mod status;
 mod stock;
+mod token;
 
 /// An online store whose services talk through a durable log, in one process; and its client.
 ///
@@ -78,6 +79,8 @@ pub enum Command {
     Probe(probe::Args),
     /// Make an authority and certificates for a store with TLS, for development.
     Certs(certs::Args),
+    /// Make a token for a store on this machine that demands them, with a key that is made with the first.
+    Token(token::Args),
     /// Place many orders, and tell how fast the store is and what it costs.
     Load(Box<load::Args>),
     /// Tell and show what the store promises, in a store of its own.
@@ -120,6 +123,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Schemas(command) => schemas::run(&command).await,
         Command::Probe(args) => probe::probe(&args).await,
         Command::Certs(args) => certs::certs(&args),
+        Command::Token(args) => token::token(&args),
         Command::Load(args) => load::load(&args).await,
         Command::Demo(args) => demo::run(args).await,
     }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use contracts::client::Bearer;
 use contracts::proto::order::Status;
 use contracts::proto::{
     ListStockRequest, Order, PlaceOrderRequest, PlaceOrderResponse, ReceiveStockRequest,
     WatchOrderRequest,
 };
+use gateway::rate::RateArgs;
+use messaging::config::AuthArgs;
 use tempfile::TempDir;
 use tonic::Request;
 
@@ -51,7 +54,8 @@ impl Stage {
         within(async { Ok(front.ready().await?) }).await?;
         let gateway = format!("http://{}", front.address(Part::Gateway));
         Ok(Self {
-            client: Client::connect(&gateway, &TlsArgs::default(), STEP_MAX).await?,
+            client: Client::connect(&gateway, &TlsArgs::default(), STEP_MAX, Bearer::default())
+                .await?,
             folder,
             addresses,
             base,
@@ -230,6 +234,8 @@ async fn start(
         reserve_within: None,
         elsewhere: ElsewhereArgs::default(),
         tls: None,
+        auth: AuthArgs::default(),
+        rate: RateArgs::default(),
     })
     .await?;
     for &part in parts {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contracts::client::Channel;
 use contracts::limits::PAGE_SIZE_MAX;
 use contracts::proto::inventory_audit_service_client::InventoryAuditServiceClient;
 use contracts::proto::operations_service_client::OperationsServiceClient;
@@ -13,7 +14,6 @@ use contracts::proto::{
     OrderQueryServiceGetOrderRequest, ParkedMessage, Place, ReservationRow, ShardCheckpoint,
     StockLevel, StockQueryServiceGetStockRequest,
 };
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::facts::{Handled, Shard, TOPICS, Told};
@@ -42,7 +42,8 @@ impl Asked {
         service: Service,
         client: &ClientArgs,
     ) -> Result<Self, Failure> {
-        let channel = match services.connect(service, &client.tls).await {
+        let bearer = client.token.bearer()?;
+        let channel = match services.connect(service, &client.tls, bearer).await {
             Ok(channel) => Ok(channel),
             Err(failure) if failure.exit == Exit::Usage => return Err(failure),
             Err(failure) => Err(failure.message),
@@ -195,6 +196,7 @@ impl Asked {
                 request: Some(GetOrderRequest {
                     order_id: order_id.to_owned(),
                 }),
+                customer_id: None,
             });
             let mut client = OrderQueryServiceClient::new(channel);
             let answer = client.get_order(request).await?.into_inner().response;

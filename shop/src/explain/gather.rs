@@ -28,7 +28,7 @@ pub struct Sources<'s> {
     pub registry: ConfluentRegistry,
     /// The services.
     pub services: &'s ServicesArgs,
-    /// How long a call may take.
+    /// As whom, and how long a call may take.
     pub client: &'s ClientArgs,
 }
 

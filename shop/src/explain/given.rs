@@ -62,6 +62,7 @@ pub(super) fn cancel(order_id: &str, reason: &str) -> OrderCommand {
     OrderCommand::Cancel(CancelOrder {
         order_id: order_id.to_owned(),
         reason: reason.to_owned(),
+        customer_id: None,
     })
 }
 

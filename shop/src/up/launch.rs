@@ -102,6 +102,7 @@ fn order(start: Start<'_>) -> Life {
     let args = order::Args {
         log: plan.log_args(),
         registry: plan.registry_args(),
+        auth: plan.auth.clone(),
         store: plan.store(part),
         tls: plan.server_tls(part),
         reserve_within: plan.reserve_within,
@@ -115,6 +116,7 @@ fn inventory(start: Start<'_>) -> Life {
     let args = inventory::Args {
         log: plan.log_args(),
         registry: plan.registry_args(),
+        auth: plan.auth.clone(),
         store: plan.store(part),
         tls: plan.server_tls(part),
     };
@@ -127,6 +129,8 @@ fn gateway(start: Start<'_>) -> Life {
     let args = gateway::Args {
         log: start.plan.log_args(),
         registry: start.plan.registry_args(),
+        auth: start.plan.auth.clone(),
+        rate: start.plan.rate,
         order: start.plan.endpoint(Part::Order),
         inventory: start.plan.endpoint(Part::Inventory),
         services: services.map(TlsDir::services).unwrap_or_default(),

@@ -13,13 +13,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use messaging::config::{self, TelemetryArgs};
+use gateway::rate::RateArgs;
+use messaging::config::{self, AuthArgs, TelemetryArgs};
 use messaging::telemetry::{self, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::seed;
+use crate::token::TokenArgs;
 
 pub mod address;
 mod banner;
@@ -131,6 +133,14 @@ pub struct Args {
     #[command(flatten)]
     pub elsewhere: ElsewhereArgs,
 
+    /// Who may call the gateway, Order and Inventory; --seed then takes its token from SHOP_TOKEN.
+    #[command(flatten)]
+    pub auth: AuthArgs,
+
+    /// How often each customer may.
+    #[command(flatten)]
+    pub rate: RateArgs,
+
     /// The shape of its log lines.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -156,6 +166,8 @@ impl Default for Args {
             reserve_within: None,
             ready_file: None,
             elsewhere: ElsewhereArgs::default(),
+            auth: AuthArgs::default(),
+            rate: RateArgs::default(),
             telemetry: TelemetryArgs {
                 log_format: LogFormat::default(),
             },
@@ -225,8 +237,10 @@ async fn serve(args: &Args, store: &mut Store) -> Result<(), Failure> {
         let gateway = store.plan().endpoint(Part::Gateway);
         let tls = store.plan().tls.as_ref().map(TlsDir::client);
         let tls = tls.unwrap_or_default();
+        let token = TokenArgs::default();
         let seeding = async {
-            let mut client = Client::connect(&gateway, &tls, SEED_CALL_MAX).await?;
+            let bearer = token.bearer()?;
+            let mut client = Client::connect(&gateway, &tls, SEED_CALL_MAX, bearer).await?;
             seed::seed(&mut client).await
         };
         seeding

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::rate::RateArgs;
 use messaging::config::access::AccessArgs;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
 
 use super::Args;
 use super::address::Address;
@@ -38,6 +39,10 @@ pub struct Plan {
     pub elsewhere: ElsewhereArgs,
     /// The certificates, if the gateway and the services speak TLS.
     pub tls: Option<TlsDir>,
+    /// Who may call.
+    pub auth: AuthArgs,
+    /// How often each customer may.
+    pub rate: RateArgs,
 }
 
 /// Flags that do not go together.
@@ -101,6 +106,8 @@ impl Plan {
             reserve_within: args.reserve_within,
             elsewhere: args.elsewhere.clone(),
             tls: args.tls_dir.clone().map(TlsDir),
+            auth: args.auth.clone(),
+            rate: args.rate,
             here,
         };
         plan.check()?;

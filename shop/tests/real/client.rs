@@ -30,6 +30,10 @@ pub(crate) enum Answer {
 }
 
 /// What is asked for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per call; most are placements"
+)]
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Place(Order, Option<order::Status>),

@@ -1,5 +1,7 @@
 //! A commit, in the checker's words.
 
+use std::collections::BTreeSet;
+
 use inventory::domain::ids::OrderId;
 use inventory::domain::marks::Mark;
 use inventory::domain::receive::Receipt;
@@ -31,7 +33,8 @@ pub(crate) struct Change {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Row {
     Order(Box<Order>),
-    Tombstone,
+    /// The customers whose cancellations came before their order.
+    Tombstone(BTreeSet<Option<String>>),
     Stock(Stock),
     Receipt(Receipt),
     Reservation(Box<Reservation>),

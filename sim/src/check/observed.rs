@@ -11,7 +11,7 @@ use inventory::domain::stock::Stock;
 use inventory::store::memory as stock_tables;
 use messaging::shard::{Epoch, ShardId};
 use messaging::store::memory::{Commit, Observer, RowChange};
-use order::store::memory::{self as order_tables, OrderRow};
+use order::store::memory::{self as order_tables, OrderRow, TombstoneRow};
 
 use super::{Change, Checker, Committed, Row, Side};
 
@@ -58,7 +58,10 @@ fn row(change: &RowChange, row: &(dyn Any + Send + Sync)) -> Option<Row> {
             let row: &OrderRow = row.downcast_ref()?;
             Some(Row::Order(Box::new(row.order.clone())))
         }
-        order_tables::TOMBSTONES => Some(Row::Tombstone),
+        order_tables::TOMBSTONES => {
+            let row: &TombstoneRow = row.downcast_ref()?;
+            Some(Row::Tombstone(row.tombstones.keys().cloned().collect()))
+        }
         stock_tables::STOCK => Some(Row::Stock(*row.downcast_ref::<Stock>()?)),
         stock_tables::RECEIPT => Some(Row::Receipt(row.downcast_ref::<Receipt>()?.clone())),
         stock_tables::RESERVATION => {

@@ -1,11 +1,11 @@
 //! Order's rows, as its records make them: the transition table once more (S6, S7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::inventory::ReservationEvent;
 use contracts::order::{
-    OrderBackordered, OrderCancelled, OrderCommand, OrderCompleted, OrderPlaced, OrderRejected,
-    OrderReserved, PlaceOrder,
+    CancelOrder, OrderBackordered, OrderCancelled, OrderCommand, OrderCompleted, OrderPlaced,
+    OrderRejected, OrderReserved, PlaceOrder,
 };
 use contracts::topics;
 use messaging::context::ContentHash;
@@ -25,12 +25,14 @@ pub(crate) struct Orders {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
-    Tombstone,
+    /// The customers of the cancellations that came early; `None` is for everybody's order.
+    Tombstone(BTreeSet<Option<String>>),
     Known(Known),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
+    customer_id: String,
     content: ContentHash,
     status: Status,
     version: i64,
@@ -41,6 +43,7 @@ struct Known {
 impl From<&Order> for Known {
     fn from(order: &Order) -> Self {
         Self {
+            customer_id: order.placed.customer_id.clone(),
             content: order.placed.content(),
             status: order.status,
             version: order.version,
@@ -57,7 +60,7 @@ impl Orders {
         match body {
             Body::Order(OrderCommand::Place(place)) => self.place(place, decisions),
             Body::Order(OrderCommand::Cancel(cancel)) if cancel.validate().is_empty() => {
-                self.cancel(&cancel.order_id, decisions)
+                self.cancel(cancel, decisions)
             }
             Body::Order(OrderCommand::Complete(complete)) if complete.validate().is_empty() => {
                 self.change(&complete.order_id, Status::Completed, decisions);
@@ -72,7 +75,7 @@ impl Orders {
     pub(crate) fn is_over(&self, id: &str) -> bool {
         match self.entries.get(id) {
             None => false,
-            Some(Entry::Tombstone) => true,
+            Some(Entry::Tombstone(customers)) => customers.contains(&None),
             Some(Entry::Known(known)) => known.status.is_terminal(),
         }
     }
@@ -85,10 +88,16 @@ impl Orders {
             }
             Some(Entry::Known(_)) => return Verdict::Conflict,
             _ if !place.validate().is_empty() => return Verdict::Undecidable,
-            Some(Entry::Tombstone) => Status::Cancelled,
-            None => Status::Pending,
+            Some(Entry::Tombstone(customers))
+                if customers.contains(&None)
+                    || customers.contains(&Some(place.customer_id.clone())) =>
+            {
+                Status::Cancelled
+            }
+            Some(Entry::Tombstone(_)) | None => Status::Pending,
         };
         let known = Known {
+            customer_id: place.customer_id.clone(),
             content: place.content(),
             status,
             version: 1,
@@ -101,12 +110,19 @@ impl Orders {
         Verdict::Applied
     }
 
-    fn cancel(&mut self, id: &str, decisions: &mut Decisions) -> Verdict {
-        match self.entries.get(id) {
-            Some(Entry::Known(_)) => self.change(id, Status::Cancelled, decisions),
-            Some(Entry::Tombstone) => {}
-            None => {
-                self.entries.insert(id.to_owned(), Entry::Tombstone);
+    fn cancel(&mut self, cancel: &CancelOrder, decisions: &mut Decisions) -> Verdict {
+        let id = &cancel.order_id;
+        let early = || Entry::Tombstone(BTreeSet::new());
+        match self.entries.entry(id.clone()).or_insert_with(early) {
+            Entry::Tombstone(customers) if customers.contains(&None) => {}
+            Entry::Tombstone(customers) => {
+                customers.insert(cancel.customer_id.clone());
+            }
+            Entry::Known(known) => {
+                let owner = cancel.customer_id.as_ref();
+                if owner.is_none_or(|owner| *owner == known.customer_id) {
+                    self.change(id, Status::Cancelled, decisions);
+                }
             }
         }
         Verdict::Applied
@@ -164,7 +180,7 @@ impl Orders {
         let must = self.entries.get(id);
         let is = match &change.after {
             Some(Row::Order(order)) => Entry::Known(Known::from(&**order)),
-            Some(Row::Tombstone) => Entry::Tombstone,
+            Some(Row::Tombstone(customers)) => Entry::Tombstone(customers.clone()),
             // A tombstone makes way for its order; an order never goes.
             None if !matches!(change.before, Some(Row::Order(_))) => return Ok(()),
             _ => {

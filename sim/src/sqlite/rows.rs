@@ -44,10 +44,16 @@ pub(super) async fn of_order(reader: &SqlitePool) -> Result<Tables, Error> {
         let key = listed.order.placed.order_id.clone();
         (("orders", key), Row::Order(Box::new(listed.order)))
     });
-    let tombstones: Vec<(String,)> = all(reader, "SELECT order_id FROM tombstones").await?;
+    let rows: Vec<(String, String)> =
+        all(reader, "SELECT order_id, customer_id FROM tombstones").await?;
+    let mut tombstones = BTreeMap::<String, BTreeSet<_>>::new();
+    for (key, customer_id) in rows {
+        let customer_id = Some(customer_id).filter(|id| !id.is_empty());
+        tombstones.entry(key).or_default().insert(customer_id);
+    }
     let tombstones = tombstones
         .into_iter()
-        .map(|(key,)| (("tombstones", key), Row::Tombstone));
+        .map(|(key, customers)| (("tombstones", key), Row::Tombstone(customers)));
     Ok(orders.chain(tombstones).collect())
 }
 
@@ -190,7 +196,7 @@ pub(super) fn all_rows(order: Tables, inventory: Tables, said: Said) -> Rows {
             Row::Order(order) => drop(rows.orders.insert(key, *order)),
             Row::Reservation(found) => drop(rows.reservations.insert(key, *found)),
             Row::Stock(stock) => drop(rows.stock.insert(key, stock)),
-            Row::Tombstone | Row::Receipt(_) | Row::Waiter(..) | Row::Mark(_) => {}
+            Row::Tombstone(_) | Row::Receipt(_) | Row::Waiter(..) | Row::Mark(_) => {}
         }
     }
     rows

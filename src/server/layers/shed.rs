@@ -14,10 +14,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use super::OPEN;
 use crate::status;
-
-/// Services that operators need most when everything else is refused.
-const EXEMPT: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 
 /// Limits the calls in flight over all connections; a call ends with the last byte of its answer,
 /// so an open stream counts.
@@ -72,7 +70,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if EXEMPT
+        if OPEN
             .iter()
             .any(|prefix| request.uri().path().starts_with(prefix))
         {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use audit::fold::ITEMS_MAX;
 use audit::running::{self, audit};
+use contracts::client::Bearer;
 use contracts::proto::order::Status;
 use contracts::proto::order_service_client::OrderServiceClient;
 use messaging::clock::SystemClock;
@@ -104,9 +105,8 @@ fn id(client: u32, number: u32) -> String {
 
 fn running(store: &Store) -> running::Store {
     let channel = |part| {
-        Endpoint::from_shared(store.url(part))
-            .unwrap()
-            .connect_lazy()
+        let endpoint = Endpoint::from_shared(store.url(part)).unwrap();
+        Bearer::default().over(endpoint.connect_lazy())
     };
     running::Store {
         log: Arc::new(log()),

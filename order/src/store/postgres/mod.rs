@@ -24,13 +24,14 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("src/store/postgres/migrations"
 pub struct OrderTables;
 
 impl Tables<OrderContext, PgConnection> for OrderTables {
-    /// One row per id: the order, the tombstone, or neither. An order belongs to one shard, whose
+    /// One row per id with the order, or with neither that nor tombstones; else one per tombstone. An order belongs to one shard, whose
     /// row this turn has locked, so its rows are nobody else's to change.
     async fn load(&self, tx: &mut PgConnection, messages: &[&Message]) -> Result<State, Error> {
         let failed = |source| error("load orders", source);
         let ids: BTreeSet<&str> = messages.iter().map(|message| message.key()).collect();
         let rows = sqlx::query(concat!(
-            "SELECT wanted.order_id AS wanted, tombstones.reason AS tombstone, ",
+            "SELECT wanted.order_id AS wanted, tombstones.reason AS tombstone,
+                    tombstones.customer_id AS entombed, ",
             row::columns!(),
             " FROM unnest($1::text[]) AS wanted (order_id)
               LEFT JOIN orders ON orders.order_id = wanted.order_id
@@ -111,12 +112,14 @@ async fn update(tx: &mut PgConnection, updated: &[(i64, &Order)]) -> Result<(), 
         .map(drop)
 }
 
-async fn entomb(tx: &mut PgConnection, entombed: &[(&str, &str)]) -> Result<(), Error> {
+async fn entomb(tx: &mut PgConnection, entombed: &[(&str, &str, &str)]) -> Result<(), Error> {
     let statement = sqlx::query(
-        "INSERT INTO tombstones (order_id, reason) SELECT * FROM unnest($1::text[], $2::text[])",
+        "INSERT INTO tombstones (order_id, customer_id, reason)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING",
     )
-    .bind(column(entombed, |(order_id, _)| *order_id))
-    .bind(column(entombed, |(_, reason)| *reason));
+    .bind(column(entombed, |(order_id, ..)| *order_id))
+    .bind(column(entombed, |(_, customer_id, _)| *customer_id))
+    .bind(column(entombed, |(.., reason)| *reason));
     write(tx, "insert tombstones", entombed, statement)
         .await
         .map(drop)

@@ -40,12 +40,13 @@ impl Tables<OrderContext, SqliteConnection> for OrderTables {
     }
 }
 
-/// One row per id: the order, the tombstone, or neither.
+/// One row per id with the order, or with neither that nor tombstones; else one per tombstone.
 async fn load(tx: &mut SqliteConnection, ids: &BTreeSet<&str>) -> Result<State, Error> {
     const OPERATION: &str = "load orders";
     let failed = |source| error(OPERATION, source);
     let rows = sqlx::query(concat!(
-        "SELECT wanted.value AS wanted, tombstones.reason AS tombstone, ",
+        "SELECT wanted.value AS wanted, tombstones.reason AS tombstone,
+             tombstones.customer_id AS entombed, ",
         row::columns!(),
         " FROM json_each($1) AS wanted
           LEFT JOIN orders ON orders.order_id = wanted.value
@@ -110,15 +111,19 @@ fn update(script: &mut Script<'_>, updated: &[(i64, &Order)]) {
     );
 }
 
-async fn entomb(script: &mut Script<'_>, entombed: &[(&str, &str)]) -> Result<(), Error> {
+async fn entomb(script: &mut Script<'_>, entombed: &[(&str, &str, &str)]) -> Result<(), Error> {
     let insert = Insert {
-        into: "tombstones (order_id, reason)",
-        columns: 2,
-        then: "",
+        into: "tombstones (order_id, customer_id, reason)",
+        columns: 3,
+        then: "ON CONFLICT DO NOTHING",
     };
-    let rows = script.insert(insert, entombed, |(order_id, reason), values| {
-        values.push(*order_id).push(*reason);
-    });
+    let rows = script.insert(
+        insert,
+        entombed,
+        |(order_id, customer_id, reason), values| {
+            values.push(*order_id).push(*customer_id).push(*reason);
+        },
+    );
     rows.await
 }
 

@@ -147,9 +147,13 @@ fn at_rest_with_everything_said_and_read_nothing_is_broken() {
     let mut history = History::begin();
     history.command(&cancel("O1"), "x");
     let turn = history.turn(Side::Order).reads(ORDER_COMMANDS, 0..1);
-    turn.change("O1", None, Some(crate::check::Row::Tombstone))
-        .remembers(&cancel("O1"), "x", 0)
-        .commit();
+    turn.change(
+        "O1",
+        None,
+        Some(crate::check::Row::Tombstone([None].into())),
+    )
+    .remembers(&cancel("O1"), "x", 0)
+    .commit();
     history.checker.settled(Timestamp(1_000));
     assert_eq!(history.violation(), None);
 }

@@ -12,7 +12,7 @@ use crate::check::{Side, Tolerance};
 
 const PENDING: Option<(Status, i64, i64)> = Some((Status::Pending, 1, 0));
 
-fn cancelled(id: &str, version: i64) -> OrderCancelled {
+pub(super) fn cancelled(id: &str, version: i64) -> OrderCancelled {
     OrderCancelled {
         order_id: id.to_owned(),
         version,
@@ -147,8 +147,12 @@ fn s6_an_id_that_must_be_remembered_is() {
     let mut history = History::begin();
     history.command(&cancel("O1"), "x");
     let turn = history.turn(Side::Order).reads(ORDER_COMMANDS, 0..1);
-    turn.change("O1", None, Some(crate::check::Row::Tombstone))
-        .commit();
+    turn.change(
+        "O1",
+        None,
+        Some(crate::check::Row::Tombstone([None].into())),
+    )
+    .commit();
     assert_eq!(history.broken(), Some("S6"));
 }
 
@@ -424,9 +428,13 @@ fn what_was_read_before_it_was_lost_may_still_be_committed_and_its_successor_is_
     history.lose(ORDER_COMMANDS, 0);
     history.command(&cancel("O2"), "y");
     let turn = history.turn(Side::Order).reads(ORDER_COMMANDS, 0..1);
-    turn.change("O1", None, Some(crate::check::Row::Tombstone))
-        .remembers(&cancel("O1"), "x", 0)
-        .commit();
+    turn.change(
+        "O1",
+        None,
+        Some(crate::check::Row::Tombstone([None].into())),
+    )
+    .remembers(&cancel("O1"), "x", 0)
+    .commit();
     assert_eq!(history.violation(), None);
     history.command(&cancel("O2"), "y");
     history

@@ -390,6 +390,7 @@ pub(super) fn cancel(id: &str) -> CancelOrder {
     CancelOrder {
         order_id: id.to_owned(),
         reason: "by hand".to_owned(),
+        customer_id: None,
     }
 }
 

@@ -4,6 +4,7 @@ mod actions;
 mod appends;
 mod commits;
 mod counted;
+mod customers;
 mod history;
 mod lasting;
 mod replays;
