@@ -222,7 +222,7 @@ impl Kind {
         match self {
             Self::PlaceOrder => serde_json::to_value(place).unwrap(),
             Self::OrderPlaced => serde_json::json!({"order_id": order_id, "version": 1,
-                "lines": lines, "on_shortage": place.on_shortage}),
+                "lines": lines, "on_shortage": place.on_shortage, "reserve_by": place.reserve_by}),
             Self::StockReserved => {
                 serde_json::json!({"order_id": order_id, "version": 1, "lines": lines})
             }
