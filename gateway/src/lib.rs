@@ -39,7 +39,7 @@ use messaging::message::Binding;
 use messaging::registry::{self, SchemaRegistry};
 use messaging::server::{self, Guard, Listener};
 use messaging::spawner::Spawner;
-use messaging::tls;
+use messaging::{telemetry, tls};
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Channel;
@@ -53,6 +53,7 @@ use crate::preparation::Preparation;
 use crate::queries::{OrderQueries, StockQueries};
 use crate::rate::{Rate, RateArgs};
 use crate::visitor::Door;
+pub use crate::visitor::METRICS;
 use crate::writable::Writable;
 
 pub mod behind;
@@ -252,6 +253,7 @@ pub async fn serve(
         preparing,
     } = Gateway::new(&ports, options, &health, &shutdown);
     let routes = Guard::around(ports.guard, routes(orders, inventory, &health)?);
+    telemetry::describe(METRICS);
     tokio::select! {
         served = server::serve_grpc(listener, routes, shutdown) => Ok(served?),
         refused = preparing => Err(Error::Registry(refused)),

@@ -9,11 +9,20 @@ use contracts::limits::is_id;
 use contracts::proto::{ListOrdersRequest, PlaceOrderRequest};
 use messaging::auth::Caller;
 use messaging::status;
+use messaging::telemetry::Metric;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
 use crate::rate::{Buckets, Rate};
+
+/// The metrics of this crate.
+pub const METRICS: &[Metric] = &[Metric::counter(
+    "gateway_customer_limited_total",
+    &[],
+    "Calls refused with RESOURCE_EXHAUSTED because a customer made more than its rate allows.",
+)
+.only_after("a customer has made too many calls")];
 
 /// Lets callers in, each customer no more often than its rate allows.
 #[derive(Clone, Debug, Default)]

@@ -33,6 +33,7 @@ pub(crate) fn all() -> Vec<Metric> {
     });
     [
         telemetry::METRICS,
+        gateway::METRICS,
         operations::METRICS,
         order::METRICS,
         &embedded,
