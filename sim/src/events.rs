@@ -23,8 +23,6 @@ pub(crate) async fn happen(world: &Arc<World>, fleet: &Fleet, plan: &Plan) {
     let started = Instant::now();
     let mut later = JoinSet::new();
     world.set_weather(plan.weather);
-    // The faults end only when what must time out has had its time.
-    world.lands(plan.last_deadline);
     for (at, event) in &plan.events {
         tokio::time::sleep_until(started + *at).await;
         world.trace.note("world", format_args!("{event:?}"));
@@ -32,6 +30,9 @@ pub(crate) async fn happen(world: &Arc<World>, fleet: &Fleet, plan: &Plan) {
     }
     tokio::time::sleep_until(started + plan.faults_for).await;
     later.shutdown().await;
+    // What must time out has its time, before anything counts as settled.
+    let last = started + plan.last_deadline;
+    world.lands(last.saturating_duration_since(Instant::now()));
 }
 
 /// Ends all faults, and waits until those under way are over.
