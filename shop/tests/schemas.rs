@@ -156,10 +156,9 @@ fn a_new_version_that_breaks_readers_is_refused_with_file_field_rule_and_fix() {
         assert!(told.contains(line), "{line}\nis not in\n{told}");
     }
     let diff = copy.shop(&["diff", "shop.order.OrderPlaced"]);
-    assert_eq!(
-        diff.out,
-        "shop.order.OrderPlaced: version 2 -> version 3\n  ~ lines[].quantity: int -> long\n"
-    );
+    let last =
+        "shop.order.OrderPlaced: version 2 -> version 3\n  ~ lines[].quantity: int -> long\n";
+    assert!(diff.out.ends_with(last), "{diff:?}");
 }
 
 #[test]
