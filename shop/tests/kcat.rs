@@ -112,8 +112,14 @@ fn garbage_is_parked_and_the_shards_go_on() {
         kcat(&store, &flags, "not an order\n");
     }
     wait_for("the garbage is parked", || {
-        let parked = r#"messages_total{source="/order",outcome="parked"} 4"#;
-        store.metrics().contains(parked).then_some(())
+        // Each partition is a shard of its own.
+        let metrics = store.metrics();
+        let parked = (0..4).all(|shard| {
+            let parked =
+                format!(r#"messages_total{{source="/order",shard="{shard}",outcome="parked"}} 1"#);
+            metrics.contains(&parked)
+        });
+        parked.then_some(())
     });
     for order_id in ["A", "B", "C", "D"] {
         place(&store, order_id);
