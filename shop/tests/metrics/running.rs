@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use messaging::telemetry::Kind;
+use messaging::telemetry::{Kind, Metric};
 use serde_json::json;
 
 use crate::exposition::Exposition;
@@ -91,8 +91,11 @@ fn has_data(said: &Exposition, place: &str, query: &str) {
     let named = names(query);
     assert!(!named.metrics.is_empty(), "{place}: {query}");
     let mut labels: BTreeSet<_> = OWN_LABELS.map(str::to_owned).into();
+    let documented = reference::all();
     for (metric, equal) in &named.metrics {
-        if OWN_METRICS.contains(&metric.as_str()) {
+        // What comes only after something that this store has not met.
+        let later = |known: &Metric| known.name == metric.as_str() && !known.after.is_empty();
+        if OWN_METRICS.contains(&metric.as_str()) || documented.iter().any(later) {
             continue;
         }
         let mut samples = said.of_name(metric, equal).peekable();
