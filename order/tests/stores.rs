@@ -35,8 +35,23 @@ use proptest::prelude::*;
 const SHARD: ShardId = ShardId(0);
 const FIRST: Epoch = Epoch(1);
 
-/// One turn: every message that is new is decided.
+/// One turn: every message that is new is decided. One that cannot be decided, such as a reservation
+/// of an order that was never placed, is taken out and the turn begins anew, as in the runtime.
 async fn turn(store: &impl Store<OrderContext>, batch: &[Incoming<Message>]) -> Vec<OrderEvent> {
+    let mut batch: Vec<_> = batch.iter().collect();
+    loop {
+        match try_turn(store, &batch).await {
+            Ok(events) => return events,
+            Err(undecidable) => drop(batch.remove(undecidable)),
+        }
+    }
+}
+
+/// The events of a committed turn, or the place in `batch` of a message that cannot be decided.
+async fn try_turn(
+    store: &impl Store<OrderContext>,
+    batch: &[&Incoming<Message>],
+) -> Result<Vec<OrderEvent>, usize> {
     let context = OrderContext::with(Defaults {
         reserve_within: Some(Duration::from_secs(60)),
     });
@@ -44,15 +59,14 @@ async fn turn(store: &impl Store<OrderContext>, batch: &[Incoming<Message>]) -> 
     let wanted: Vec<_> = batch.iter().map(|incoming| &incoming.message).collect();
     let mut state = turn.load(&wanted).await.unwrap();
     let mut events = Vec::new();
-    for incoming in batch {
+    for (place, incoming) in batch.iter().enumerate() {
         if context.recognise(&state, incoming) == Recognised::New {
-            // A reservation of an order that was never placed is refused, and changes nothing.
-            let decided = context.decide(&mut state, incoming);
-            events.extend(decided.into_iter().flatten().map(|outgoing| outgoing.event));
+            let decided = context.decide(&mut state, incoming).map_err(|_| place)?;
+            events.extend(decided.into_iter().map(|outgoing| outgoing.event));
         }
     }
     turn.commit(Some(&state), Effects::default()).await.unwrap();
-    events
+    Ok(events)
 }
 
 /// What the queries show: every order, and those that a filter and a page let through.
