@@ -156,6 +156,13 @@ pub trait Context: Send + Sync + 'static {
     /// The message types it writes, and where to; it creates those topics.
     fn writes(&self) -> &'static [Registration];
 
+    /// Whether the keys of this topic, which it reads or writes, are ids of orders: log lines then tell
+    /// a message's key as `order_id`, else as `key`. The default knows no orders.
+    fn keyed_by_order(&self, topic: &str) -> bool {
+        let _ = topic;
+        false
+    }
+
     /// Whether it wants messages of this type.
     fn interest(&self, message_type: &str) -> Interest;
 

@@ -76,6 +76,59 @@ pub struct Envelope {
     pub tracestate: Option<String>,
 }
 
+/// The trace id of a `traceparent`: 32 hexadecimal digits, not all zero (W3C Trace Context, section
+/// 3.2.2). `None` if it is none; versions to come may have more parts (section 4).
+#[must_use]
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    let is_hex = |part: &str, len: usize| {
+        part.len() == len
+            && part
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut parts = traceparent.split('-');
+    let (version, trace_id) = (parts.next()?, parts.next()?);
+    let (parent_id, flags) = (parts.next()?, parts.next()?);
+    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
+    let valid = is_hex(version, 2)
+        && version != "ff"
+        && is_hex(trace_id, 32)
+        && set(trace_id)
+        && is_hex(parent_id, 16)
+        && set(parent_id)
+        && is_hex(flags, 2)
+        && (version != "00" || parts.next().is_none());
+    valid.then_some(trace_id)
+}
+
+/// A header that metadata has, as it stands in a record that may have no valid metadata.
+fn header<'h>(headers: &'h [(HeaderName, Bytes)], name: &str) -> Option<&'h str> {
+    let (_, value) = headers.iter().rev().find(|(found, _)| found == name)?;
+    str::from_utf8(value).ok()
+}
+
+/// What log lines say of a record, whether or not it can be read as a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traits<'h> {
+    /// The message's id.
+    pub(crate) message_id: Option<&'h str>,
+    /// Its type.
+    pub(crate) message_type: Option<&'h str>,
+    /// The trace that it belongs to.
+    pub(crate) trace_id: Option<&'h str>,
+}
+
+impl<'h> Traits<'h> {
+    /// Those of a record with these headers.
+    pub(crate) fn of(headers: &'h [(HeaderName, Bytes)]) -> Self {
+        Self {
+            message_id: header(headers, ID),
+            message_type: header(headers, TYPE),
+            trace_id: header(headers, TRACEPARENT).and_then(trace_id),
+        }
+    }
+}
+
 /// The message type that a record's headers tell.
 pub(crate) fn type_of(headers: &[(HeaderName, Bytes)]) -> Option<&[u8]> {
     let named = headers.iter().find(|(name, _)| name == TYPE)?;
@@ -109,6 +162,12 @@ impl Envelope {
     #[must_use]
     pub fn correlation(&self) -> &str {
         self.correlation_id.as_deref().unwrap_or(&self.id)
+    }
+
+    /// The trace that the message belongs to, for log lines; `None` without a valid trace context.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        trace_id(self.traceparent.as_deref()?)
     }
 
     /// The headers that carry this metadata, sorted by name.
@@ -217,6 +276,51 @@ mod tests {
         for name in ["", "ce_", "zz", "Ce_id"] {
             assert!(matches!(header_name(name), HeaderName::Owned(kept) if kept == name));
         }
+    }
+
+    #[test]
+    fn a_trace_id_is_told_only_of_a_valid_trace_context() {
+        const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let valid = format!("00-{ID}-00f067aa0ba902b7-01");
+        assert_eq!(trace_id(&valid), Some(ID));
+        assert_eq!(
+            trace_id(&format!("01-{ID}-00f067aa0ba902b7-01-more")),
+            Some(ID)
+        );
+        for bad in [
+            String::new(),
+            "00".to_owned(),
+            format!("00-{ID}-00f067aa0ba902b7"),
+            format!("00-{ID}-00f067aa0ba902b7-01-more"),
+            format!("ff-{ID}-00f067aa0ba902b7-01"),
+            format!("00-{ID}-0000000000000000-01"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            valid.to_uppercase(),
+            format!("00-{ID}\n-00f067aa0ba902b7-01"),
+        ] {
+            assert_eq!(trace_id(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_broken_message_is_told() {
+        let mut envelope = Envelope::command(
+            "M1".to_owned(),
+            "some.Thing",
+            "/gateway",
+            "O1",
+            Timestamp(0),
+        );
+        envelope.traceparent = Some("no trace".to_owned());
+        let mut headers = envelope.to_headers();
+        headers.retain(|(name, _)| name != SPEC_VERSION);
+        let told = Traits {
+            message_id: Some("M1"),
+            message_type: Some("some.Thing"),
+            trace_id: None,
+        };
+        assert_eq!(Traits::of(&headers), told);
+        assert_eq!(Traits::of(&[]), Traits::default());
     }
 
     proptest! {

@@ -97,7 +97,9 @@ impl Health {
 fn tell(part: &str, before: Option<&Condition>, now: &Condition) {
     match (before, now) {
         (Some(Condition::Stalled { .. }), Condition::Stalled { .. }) => {}
-        (_, Condition::Stalled { reason }) => tracing::warn!(part, reason, "stalled, retrying"),
+        (_, Condition::Stalled { reason }) => {
+            tracing::warn!(part, why = reason, "stalled, retrying")
+        }
         (Some(Condition::Stalled { .. }), Condition::Running) => tracing::info!(part, "runs again"),
         _ => {}
     }

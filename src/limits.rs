@@ -220,3 +220,14 @@ pub const JWKS_URL_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a key set is not read again, whoever asks: tokens with made-up key ids must not become
 /// requests to the issuer.
 pub const JWKS_ASK_GAP: Duration = Duration::from_secs(5);
+
+/// Lines of one kind about one thing (a shard, a topic, a part) that a process logs in a [`LOG_WINDOW`];
+/// what follows is counted. All shards of a process may tell of an outage at once, none of them for ever.
+pub const LOG_BURST: u32 = 10;
+/// The time that [`LOG_BURST`] lines share: one line a second at most is what one thing gets in the long run.
+pub const LOG_WINDOW: Duration = Duration::from_secs(10);
+/// Kinds of lines times things that are told apart; beyond it new ones are told as one. Some hundred
+/// kinds, or every shard of a large topic.
+pub const LOG_KEYS_MAX: usize = 2_048;
+/// Longest value in a log line, in bytes of UTF-8; a longer one is cut.
+pub const LOG_VALUE_BYTES_MAX: usize = 1_024;

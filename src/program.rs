@@ -13,6 +13,7 @@ use crate::config::{self, Refusal, RegistryArgs, TelemetryArgs, access, auth};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
+use crate::telemetry::LogFormat;
 use crate::{lease, limits, registry, runtime, server, store, telemetry, tls};
 
 /// Exit status of a program that cannot start, or cannot go on.
@@ -33,7 +34,7 @@ pub struct Program {
 
 impl Program {
     /// Runs `service` until SIGINT or SIGTERM, or until it ends by itself; an error is one line on
-    /// stderr and exit status 5.
+    /// stderr, a log line if those are JSON, and exit status 5.
     pub async fn run<F, E>(
         self,
         service: impl FnOnce(TcpListener, Health, CancellationToken) -> F,
@@ -43,7 +44,15 @@ impl Program {
         E: std::error::Error + 'static,
     {
         telemetry::init_logs(self.telemetry.log_format);
-        exit(self.name, self.serve(service).await)
+        telemetry::log_panics();
+        let served = self.serve(service).await;
+        match (&served, self.telemetry.log_format) {
+            (Err(error), LogFormat::Json) => {
+                tracing::error!(service = self.name, %error, "cannot start, or cannot go on");
+                ExitCode::from(CANNOT_START)
+            }
+            _ => exit(self.name, served),
+        }
     }
 
     async fn serve<F, E>(

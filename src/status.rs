@@ -151,7 +151,7 @@ pub fn of_registry(error: &registry::Error) -> Status {
 /// The answer to a call whose message could not be written or read.
 #[must_use]
 pub fn of_codec(error: &codec::Error) -> Status {
-    tracing::error!(%error, "a message could not be coded");
+    tracing::error!(error = error.outline(), "a message could not be coded");
     internal()
 }
 

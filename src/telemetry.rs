@@ -2,15 +2,22 @@
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::clock::SystemClock;
+
+pub mod fields;
+mod layer;
+mod limiter;
+mod line;
 mod names;
 
 pub use names::{Kind, METRICS, Metric, describe};
@@ -44,19 +51,33 @@ pub enum LogFormat {
 }
 
 /// Sends log lines to stderr, filtered by `RUST_LOG`. Only the first call in a process counts.
+///
+/// A line has the fields of [`fields::FIELDS`] and no others, and each kind of line at info and above
+/// at most [`crate::limits::LOG_BURST`] times in a [`crate::limits::LOG_WINDOW`].
 pub fn init_logs(format: LogFormat) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let first = match format {
-        LogFormat::Text => lines.finish().try_init(),
-        LogFormat::Json => lines.json().finish().try_init(),
-    };
+    let colours = std::io::stderr().is_terminal();
+    let lines = layer::Lines::new(format, colours, Arc::new(SystemClock), std::io::stderr());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // Another part of this process was first (several services in one process, or tests).
-    let _ = first;
+    let _ = subscriber.try_init();
+}
+
+/// Tells of panics in a log line, for a program that is nothing but a server.
+///
+/// The words of a panic may quote what a client sent, so the line has the place only. Who sets
+/// `RUST_BACKTRACE` gets words and backtrace on stderr as well, as Rust prints them.
+pub fn log_panics() {
+    let words = std::panic::take_hook();
+    let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    std::panic::set_hook(Box::new(move |panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a thread panicked");
+        if wanted {
+            words(panic);
+        }
+    }));
 }
 
 /// The process's metrics; clones share them.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use contracts::topics;
 use messaging::clock::{Clock, Timestamp};
 use messaging::crash::{self, Point};
-use messaging::envelope::Envelope;
+use messaging::envelope::{self, Envelope};
 use messaging::ids::Ids;
 use messaging::limits;
 use messaging::log::appender::Appender;
@@ -110,7 +111,7 @@ impl Commands {
         let appended = self.append(command, message_id, origin, &mut known);
         tokio::time::timeout(budget, appended)
             .await
-            .unwrap_or_else(|_| Err(known.told()))
+            .unwrap_or_else(|_| Err(about(command, message_id, origin).in_scope(|| known.told())))
     }
 
     /// Tries until the log acknowledges or a failure is final. `known` is what a caller who gives
@@ -124,9 +125,9 @@ impl Commands {
     ) -> Result<(), Status> {
         let appender = self.appenders.get(M::TOPIC).ok_or_else(status::internal)?;
         let writer = self.writable.writer().await;
-        let value = writer
-            .encode(command)
-            .map_err(|error| status::of_codec(&error))?;
+        let value = writer.encode(command).map_err(|error| {
+            about(command, message_id, origin).in_scope(|| status::of_codec(&error))
+        })?;
         let record = record(command, message_id, origin, value, self.clock.now());
         let mut backoff = limits::BACKOFF.start();
         let mut ambiguous = None;
@@ -136,6 +137,10 @@ impl Commands {
             let error = match appender.append(record.clone()).await {
                 Ok(_) => {
                     crash::here(Point::AfterSubmit);
+                    if tracing::enabled!(tracing::Level::DEBUG) {
+                        about(command, message_id, origin)
+                            .in_scope(|| tracing::debug!(topic = M::TOPIC, "command accepted"));
+                    }
                     return Ok(());
                 }
                 Err(error) => error,
@@ -144,7 +149,10 @@ impl Commands {
                 // One unknown outcome stays, whatever later tries tell.
                 ErrorKind::Ambiguous => ambiguous = Some(error),
                 ErrorKind::Retry | ErrorKind::UnknownTopic => *known = Known::Failed(error),
-                ErrorKind::OutOfRange | ErrorKind::Fatal => return Err(status::of_log(&error)),
+                ErrorKind::OutOfRange | ErrorKind::Fatal => {
+                    let about = about(command, message_id, origin);
+                    return Err(about.in_scope(|| status::of_log(&error)));
+                }
             }
             if let Some(error) = &ambiguous {
                 *known = Known::Failed(Arc::clone(error));
@@ -179,6 +187,17 @@ impl Origin {
             ..self.clone()
         }
     }
+}
+
+/// What lines about a command tell beside their own words: made only where one is written.
+fn about<M: Message>(command: &M, message_id: &str, origin: &Origin) -> tracing::Span {
+    let by_order = M::TOPIC == topics::ORDER_COMMANDS;
+    let order_id = by_order.then(|| command.key());
+    let key = (!by_order).then(|| command.key());
+    let trace_id = origin.traceparent.as_deref();
+    let trace_id = trace_id.and_then(envelope::trace_id);
+    let message_type = M::TYPE;
+    tracing::error_span!("command", order_id, key, trace_id, message_id, message_type)
 }
 
 fn record<M: Message>(

@@ -15,6 +15,7 @@ use contracts::status::unknown_order;
 use futures::stream::{Stream, StreamExt};
 use messaging::server::Deadline;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use crate::commands::{Commands, Origin};
 use crate::limits;
@@ -55,6 +56,11 @@ impl Orders {
             Some(true) | None => Ok(()),
         }
     }
+}
+
+/// What lines about a query tell beside their own words; the call's trace is around it.
+fn about(order_id: &str) -> tracing::Span {
+    tracing::error_span!("query", order_id)
 }
 
 /// A stream of answers.
@@ -144,9 +150,9 @@ impl OrderService for Orders {
         let deadline = Deadline::of(&request);
         let visitor = self.door.enter(&request)?;
         request::id("order_id", &request.get_ref().order_id)?;
-        self.queries
-            .get(request.into_inner(), &visitor, deadline)
-            .await
+        let about = about(&request.get_ref().order_id);
+        let answer = self.queries.get(request.into_inner(), &visitor, deadline);
+        answer.instrument(about).await
     }
 
     async fn list_orders(
@@ -167,11 +173,13 @@ impl OrderService for Orders {
         let visitor = self.door.enter(&request)?;
         request::id("order_id", &request.get_ref().order_id)?;
         let (request, time) = (request.into_inner(), deadline.stream_remaining());
-        let states = self
+        let about = about(&request.order_id);
+        let watch = self
             .queries
-            .watch(request, visitor.sees_only(), &visitor, time)
-            .await?;
-        let states = states.map(|state| state.map_err(queries::watch_failed));
+            .watch(request, visitor.sees_only(), &visitor, time);
+        let states = watch.instrument(about.clone()).await?;
+        let failed = move |error| about.in_scope(|| queries::watch_failed(error));
+        let states = states.map(move |state| state.map_err(&failed));
         Ok(Response::new(states.boxed()))
     }
 }

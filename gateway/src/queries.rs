@@ -196,7 +196,11 @@ fn passed_on(status: Status, service: &str) -> Status {
     if std::error::Error::source(&status).is_some() {
         match tls::advice(&status, behind::FLAGS) {
             Some(why) => tracing::warn!(service, why, "a service could not be asked"),
-            None => tracing::debug!(service, %status, "a service could not be asked"),
+            None => tracing::debug!(
+                service,
+                error = status.message(),
+                "a service could not be asked"
+            ),
         }
         return status::unavailable(format!("the {service} service cannot be reached"));
     }

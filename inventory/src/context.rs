@@ -88,6 +88,10 @@ impl Context for InventoryContext {
         }
     }
 
+    fn keyed_by_order(&self, topic: &str) -> bool {
+        matches!(topic, topics::ORDER_EVENTS | topics::INVENTORY_EVENTS)
+    }
+
     fn interest(&self, message_type: &str) -> Interest {
         match message_type {
             OrderPlaced::TYPE

@@ -164,6 +164,10 @@ impl Context for OrderContext {
         OrderEvent::REGISTRATIONS
     }
 
+    fn keyed_by_order(&self, _: &str) -> bool {
+        true
+    }
+
     fn interest(&self, message_type: &str) -> Interest {
         let handled = [OrderCommand::REGISTRATIONS, ReservationEvent::REGISTRATIONS];
         let mut types = handled.into_iter().flatten();

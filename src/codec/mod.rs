@@ -175,6 +175,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The error for a log line: what did not fit may quote what a client sent.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        match self {
+            Self::Encode { schema, .. } => format!("cannot write {schema}"),
+            Self::Decode { schema, .. } => format!("cannot read {schema}"),
+            Self::Frame { .. } | Self::Schema { .. } | Self::Unbound { .. } => self.to_string(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

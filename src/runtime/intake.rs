@@ -301,6 +301,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         self.more = batch.high_watermark > read;
         if age > TOPIC_RETENTION / 2 {
             tracing::warn!(
+                source = self.service.context.source(),
                 topic = self.input.topic,
                 partition = self.shard.0,
                 age_s = age.as_secs(),

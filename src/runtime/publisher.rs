@@ -15,6 +15,7 @@ use crate::log::Record;
 use crate::mutant::{self, Mutant};
 use crate::runtime::handover::{Next, Said, Slot};
 use crate::runtime::service::Service;
+use crate::runtime::shard::tell;
 use crate::runtime::{Error, part};
 use crate::shard::ShardId;
 use crate::store::{Acknowledged, OutboxRow, Published, Sequence, Store};
@@ -228,6 +229,7 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
                     crash::here(Point::AfterAppend);
                     self.report(Condition::Running);
                     published(topic).increment(records.len() as u64);
+                    tell::published(&*self.service.context, self.shard.0, topic, records);
                     return Some(offset);
                 }
                 Err(error) => {

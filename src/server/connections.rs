@@ -53,7 +53,7 @@ where
         .is_err()
     {
         tracing::warn!(
-            connections = open.len(),
+            count = open.len(),
             "cut off connections that did not drain in time"
         );
         open.shutdown().await;

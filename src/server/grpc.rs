@@ -18,7 +18,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::layers::{deadline, methods, observe, panic, shed};
+use super::layers::{call, deadline, methods, observe, panic, shed};
 use super::{Error, Limits, Listener, connections, health_service};
 use crate::health::Health;
 use crate::tls;
@@ -113,7 +113,7 @@ pub async fn serve_grpc_within(
     .await
 }
 
-/// The services behind their defences, the outermost first: count calls, shed what is too much, watch the
+/// The services behind their defences, the outermost first: name their trace, count calls, shed what is too much, watch the
 /// deadline, turn a panic into INTERNAL.
 fn layered(
     routes: Routes,
@@ -129,6 +129,7 @@ fn layered(
 + 'static {
     ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(Body::new))
+        .layer(call::Layer)
         .layer(observe::Layer)
         .layer(shed::Layer::new(limits.calls_in_flight_max))
         .layer(deadline::Layer::new(

@@ -73,10 +73,8 @@ pub(super) async fn serve(
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a task of the log panicked");
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("a task of the log panicked");
     }
 }
 
@@ -99,8 +97,8 @@ async fn retain(broker: Arc<Broker>, config: Config, shutdown: CancellationToken
         }
         let (broker, retention) = (Arc::clone(&broker), config.retention);
         let done = tokio::task::spawn_blocking(move || broker.retain(retention, clock::now_ms()));
-        if let Err(error) = done.await {
-            tracing::error!(%error, "the retention of the log panicked");
+        if done.await.is_err() {
+            tracing::error!("the retention of the log panicked");
         }
     }
 }

@@ -193,6 +193,18 @@ impl Args {
 /// [`Exit::CannotStart`] with the error of the part that failed.
 pub async fn run(args: Args) -> Result<(), Failure> {
     telemetry::init_logs(args.telemetry.log_format);
+    telemetry::log_panics();
+    let format = args.telemetry.log_format;
+    match run_parts(args).await {
+        Err(failure) if format == LogFormat::Json => {
+            tracing::error!(service = "shop", error = %failure, "cannot start, or cannot go on");
+            Err(Failure::new(failure.exit, ""))
+        }
+        ended => ended,
+    }
+}
+
+async fn run_parts(args: Args) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let mut plan = Plan::new(&args).map_err(Error::from)?;
     // Lives until the store has stopped; dropping it removes the directory.

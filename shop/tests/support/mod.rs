@@ -323,6 +323,11 @@ impl Starting {
         (status, log)
     }
 
+    /// What the process has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.process.log).unwrap()
+    }
+
     /// Kills it.
     pub(crate) fn kill(self) {
         drop(self);

@@ -63,7 +63,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let items = match self.decode(rows, stop).await {
             Some(Ok(items)) => items,
             Some(Err(error)) => {
-                tracing::warn!(%error, action = action.id, "an operator's action waits");
+                let (source, shard) = (self.service.context.source(), self.grant.shard.0);
+                let action = &*action.id;
+                tracing::warn!(source, shard, action, %error, "an operator's action waits");
                 return Ok(false);
             }
             None => return Err(Halt::Shutdown),
@@ -112,7 +114,6 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Ended::Committed => {}
                 Ended::Resynced => return Ok(true),
                 Ended::Refused(detail) => {
-                    self.tell_refused(&alone[0], &detail);
                     alone[0].kind = failed(&alone[0].kind, detail);
                     let work = replay(action, &alone, last);
                     let ended = self.until_decided(&work, stop).await?;
@@ -310,7 +311,11 @@ fn not_refused(action: &Action, ended: Ended) -> bool {
     match ended {
         Ended::Committed | Ended::Resynced => true,
         Ended::Refused(detail) => {
-            tracing::error!(action = action.id, %detail, "the outcome of an action cannot be kept");
+            tracing::error!(
+                action = action.id,
+                error = detail,
+                "the outcome of an action cannot be kept"
+            );
             false
         }
     }

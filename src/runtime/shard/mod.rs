@@ -7,6 +7,7 @@
 //! | `recover` | what follows a turn that did not commit |
 //! | `desk` | when to look for operators' actions, and the gauges of what is parked |
 //! | `errand` | one operator's action: replay, dry run, discard |
+//! | `tell` | log lines about messages, once a turn is committed |
 //! | `alarm` | a sleep that goes on meanwhile, and one until a time of the day |
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ mod desk;
 mod errand;
 mod pace;
 mod recover;
+pub(in crate::runtime) mod tell;
 mod turn;
 
 use desk::Desk;
@@ -266,7 +268,8 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
 
     /// Tells the operator that this shard's consumer has stopped.
     fn give_up(&self, error: &Error) {
-        tracing::error!(shard = self.grant.shard.0, %error, "shard stopped until an operator acts");
+        let (source, shard) = (self.service.context.source(), self.grant.shard.0);
+        tracing::error!(source, shard, %error, "shard stopped until an operator acts");
         self.report(Condition::Stopped {
             reason: error.to_string(),
         });

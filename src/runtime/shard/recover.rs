@@ -65,7 +65,6 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 Outcome::Committed => {}
                 Outcome::Resynced => return Ok(()),
                 Outcome::Refused(detail) => {
-                    self.tell_refused(&alone[0], &detail);
                     alone[0].kind = failed(&alone[0].kind, detail);
                     match self.until_decided(&Work::Log(&alone), stop).await? {
                         Outcome::Committed => {}
@@ -89,13 +88,6 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             let age = now.since(oldest.record.timestamp);
             Lag::of(source, self.grant.shard, &oldest.topic).grow_old(age);
         }
-    }
-
-    pub(super) fn tell_refused(&self, item: &Item<C::Message>, detail: &str) {
-        tracing::error!(
-            shard = self.grant.shard.0, topic = %item.topic,
-            offset = item.offset, %detail, "message parked"
-        );
     }
 
     /// One turn, repeated while the failure is one that passes.

@@ -11,7 +11,7 @@ use crate::mutant::{self, Layer, Mutant};
 use crate::runtime::decide::{self, Decided, Questions, Refused, Scene, Tally};
 use crate::runtime::item::Item;
 use crate::runtime::meter::Step;
-use crate::runtime::shard::Shard;
+use crate::runtime::shard::{Shard, tell};
 use crate::store::{
     Action, ActionDone, Effects, Error as StoreError, ErrorKind, OutboxBatch, Published, Seen,
     Store, Target, Turn,
@@ -41,7 +41,7 @@ impl From<Refused> for TurnError {
 
 impl From<codec::Error> for TurnError {
     fn from(error: codec::Error) -> Self {
-        Self::Refused(error.to_string())
+        Self::Refused(error.outline())
     }
 }
 
@@ -169,6 +169,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
                 .await?;
         }
         let began = self.meter.steps.begin();
+        let aside = tell::aside(&*service.context, &effects);
         let rows = turn.commit(state.as_ref(), effects).await?;
         self.meter.steps.end(Step::Commit, began);
         self.meter.written(&rows);
@@ -177,6 +178,9 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         self.due = alarm.unwrap_or(self.due);
         self.pruned_at = if pruned { now } else { self.pruned_at };
         self.desk.parked_changed |= parked_changes;
+        for message in &aside {
+            message.tell(service.context.source(), self.grant.shard.0);
+        }
         for step in steps {
             self.cursors.insert(step.topic.into(), step.to);
         }
@@ -250,30 +254,15 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         })
     }
 
-    /// What waits for a known commit: watchers, counters, and a word to the operator. The tables
-    /// hold which messages those were.
+    /// What waits for a known commit: watchers, counters, and a line for each message if wanted.
     fn after_commit(&self, work: &Work<'_, C::Message>, tally: Tally) {
-        let source = self.service.context.source();
-        let shard = self.grant.shard.0;
+        tell::each(&*self.service.context, self.grant.shard.0, work.items());
         let action = work.action().map(|action| action.id.as_str());
         let keys = decide::keys(work.items());
         self.service.feed.publish(keys.chain(action));
         match work {
             Work::Replay(_) => self.meter.replayed(tally),
             Work::Log(_) | Work::Note(..) => self.meter.committed(work.items().len(), tally),
-        }
-        if tally.parked > 0 {
-            let count = tally.parked;
-            tracing::warn!(source, shard, count, "parked until an operator acts");
-        }
-        if tally.conflict > 0 {
-            let count = tally.conflict;
-            tracing::warn!(
-                source,
-                shard,
-                count,
-                "conflicts recorded: a known id, other content"
-            );
         }
     }
 
@@ -282,18 +271,24 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let published = self.progress.take()?;
         self.follow_up = false;
         let now = self.service.ports.clock.now();
+        let (source, shard) = (self.service.context.source(), self.grant.shard.0);
         match self
             .commit(&Work::Log(&[]), Some(published.clone()), now)
             .await
         {
             Ok(_) => None,
             Err(TurnError::Store(error)) => {
-                tracing::warn!(%error, "acknowledged outbox rows stay for now");
+                tracing::warn!(source, shard, %error, "acknowledged outbox rows stay for now");
                 self.progress.add(published);
                 Some(error.kind)
             }
             Err(TurnError::Refused(detail)) => {
-                tracing::warn!(%detail, "acknowledged outbox rows stay for now");
+                tracing::warn!(
+                    source,
+                    shard,
+                    error = detail,
+                    "acknowledged outbox rows stay for now"
+                );
                 self.progress.add(published);
                 Some(ErrorKind::Rejected)
             }

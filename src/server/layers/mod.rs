@@ -1,5 +1,6 @@
 //! What stands between the wire and the services.
 
+pub(super) mod call;
 pub mod deadline;
 pub mod guard;
 pub(super) mod methods;

@@ -1,4 +1,5 @@
-//! A panic in a handler: INTERNAL to the client, the panic's words to the log.
+//! A panic in a handler: INTERNAL to the client. The line about it is the panic hook's
+//! ([`crate::telemetry::log_panics`]).
 
 use std::any::Any;
 
@@ -9,12 +10,6 @@ use crate::status;
 
 /// The answer to a call whose handler panicked.
 #[expect(clippy::needless_pass_by_value, reason = "the panic layer's signature")]
-pub(in crate::server) fn response(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    let words = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("not text");
-    tracing::error!(panic = words, "a handler panicked");
+pub(in crate::server) fn response(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
     status::internal().into_http()
 }

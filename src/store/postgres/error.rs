@@ -16,8 +16,21 @@ pub fn error(operation: &'static str, source: sqlx::Error) -> Error {
                 limits::POSTGRES_ACQUIRE_TIMEOUT
             ),
         ),
-        source => Error::new(kind(&source), operation, source),
+        source => Error::new(kind(&source), operation, said(source)),
     })
+}
+
+/// What the server says, as far as it quotes no value and no statement: errors are logged.
+fn said(source: sqlx::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match sqlstate(&source) {
+        Some(code) if code.starts_with(DATA) => {
+            format!("a value that the database has no place for (SQLSTATE {code})").into()
+        }
+        Some(code) if code == SYNTAX => {
+            format!("a statement that this server does not know (SQLSTATE {code})").into()
+        }
+        _ => source.into(),
+    }
 }
 
 /// The store's error for a failed COMMIT: definite if the server says why, unknown if it could
@@ -32,7 +45,7 @@ pub(super) fn commit_error(operation: &'static str, source: sqlx::Error) -> Erro
         },
         None => ErrorKind::Unknown,
     };
-    counted(Error::new(kind, operation, source))
+    counted(Error::new(kind, operation, said(source)))
 }
 
 /// The store's error for a call that was not answered in time.
@@ -55,6 +68,7 @@ const SYSTEM: &str = "58";
 const INTERNAL: &str = "XX";
 
 const COMPLETION_UNKNOWN: &str = "40003";
+const SYNTAX: &str = "42601";
 const QUERY_CANCELED: &str = "57014";
 const DATABASE_DROPPED: &str = "57P04";
 const DATA_CORRUPTED: &str = "XX001";

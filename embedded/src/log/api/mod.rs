@@ -392,8 +392,8 @@ fn text(text: impl ToString) -> StrBytes {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Some(done),
-        Err(error) => {
-            tracing::error!(%error, "a request of the log panicked");
+        Err(_) => {
+            tracing::error!("a request of the log panicked");
             None
         }
     }

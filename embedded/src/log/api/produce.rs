@@ -73,7 +73,7 @@ async fn append(
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
     let batch = data.records.unwrap_or_default();
     if let Err(refusal) = check(batch.clone()).await? {
-        tracing::warn!(topic, partition = data.index, %refusal, "refused a batch");
+        tracing::warn!(topic, partition = data.index, error = %refusal, "refused a batch");
         return Err(refusal_code(refusal));
     }
     match partition.append(batch).await {
