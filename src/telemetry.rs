@@ -10,19 +10,18 @@ use metrics_exporter_prometheus::{
 };
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::SystemClock;
 
 pub mod fields;
-mod layer;
+pub(crate) mod layer;
 mod limiter;
 mod line;
 mod names;
 
 pub use names::{Kind, METRICS, Metric, describe};
 
-/// What is logged when `RUST_LOG` says nothing.
+/// What is logged; `RUST_LOG` adds to it. rskafka calls errors what this library expects and tells itself.
 const DEFAULT_FILTER: &str = "info,rskafka=off,sqlx=warn";
 /// How often histogram samples are folded into their buckets, so that a process that nobody
 /// scrapes does not collect them for ever.
@@ -53,15 +52,22 @@ pub enum LogFormat {
 /// Sends log lines to stderr, filtered by `RUST_LOG`. Only the first call in a process counts.
 ///
 /// A line has the fields of [`fields::FIELDS`] and no others, and each kind of line at info and above
-/// at most [`crate::limits::LOG_BURST`] times in a [`crate::limits::LOG_WINDOW`].
+/// at most [`crate::limits::LOG_BURST`] times in a [`crate::limits::LOG_WINDOW`]. What libraries write
+/// through the `log` crate is not written: it has no fields, and values of messages in its sentences.
 pub fn init_logs(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let filter = filter(std::env::var("RUST_LOG").ok().as_deref());
     let colours = std::io::stderr().is_terminal();
     let lines = layer::Lines::new(format, colours, Arc::new(SystemClock), std::io::stderr());
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // Another part of this process was first (several services in one process, or tests).
-    let _ = subscriber.try_init();
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// [`DEFAULT_FILTER`] with what somebody wants beside or instead of it; nonsense counts as nothing.
+fn filter(wanted: Option<&str>) -> EnvFilter {
+    let wanted = wanted.unwrap_or_default();
+    EnvFilter::try_new(format!("{DEFAULT_FILTER},{wanted}"))
+        .unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
 }
 
 /// Tells of panics in a log line, for a program that is nothing but a server.
@@ -162,6 +168,23 @@ fn resident_bytes() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wanted_comes_before_the_default_and_leaves_the_rest_of_it() {
+        let directives = |wanted| {
+            let text = filter(wanted).to_string();
+            let mut directives: Vec<_> = text.split(',').map(str::to_owned).collect();
+            directives.sort();
+            directives
+        };
+        assert_eq!(directives(None), ["info", "rskafka=off", "sqlx=warn"]);
+        assert_eq!(directives(Some("")), directives(None));
+        assert_eq!(directives(Some("a=b=c")), directives(None));
+        assert_eq!(
+            directives(Some("debug,rskafka=info")),
+            ["debug", "rskafka=info", "sqlx=warn"]
+        );
+    }
 
     #[test]
     fn starting_twice_is_no_error_and_metrics_are_shared() {

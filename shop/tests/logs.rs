@@ -203,7 +203,7 @@ fn troubled(format: &str) -> String {
     ];
     let everything = Elsewhere(vec![
         ("SHOP_TOKEN", token.clone()),
-        ("RUST_LOG", "debug,rskafka=off".to_owned()),
+        ("RUST_LOG", "debug".to_owned()),
     ]);
     let store = Up::spawn_beside(&everything, &[&up[..], &auth].concat()).ready();
     let mut client = Client::of(&store, &token);

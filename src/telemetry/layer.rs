@@ -103,4 +103,4 @@ where
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -93,3 +93,74 @@ impl http_body::Body for Spoken {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tower::{Layer as _, ServiceExt};
+
+    use super::*;
+    use crate::telemetry::LogFormat;
+    use crate::telemetry::layer::tests::written;
+
+    /// An answer that is logged about while it is read.
+    struct Talking;
+
+    impl http_body::Body for Talking {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            tracing::warn!("read");
+            Poll::Ready(None)
+        }
+    }
+
+    /// The lines of a call with these headers, each with its trace id.
+    fn lines(headers: &'static [(&'static str, &'static str)]) -> Vec<(String, Option<String>)> {
+        let text = written(LogFormat::Json, |_| {
+            let handler = tower::service_fn(|_: Request<Body>| async {
+                tracing::warn!("begun");
+                tokio::task::yield_now().await;
+                tracing::warn!("handled");
+                Ok::<_, Infallible>(Response::new(Body::new(Talking)))
+            });
+            let mut request = Request::new(Body::empty());
+            for (name, value) in headers {
+                request.headers_mut().append(*name, value.parse().unwrap());
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let answer = Layer.layer(handler).oneshot(request).await.unwrap();
+                answer.into_body().collect().await.unwrap();
+                tracing::warn!("after");
+            });
+        });
+        let text = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        text.map(|line: serde_json::Value| {
+            let text = |name: &str| line[name].as_str().map(str::to_owned);
+            (text("message").unwrap(), text("trace_id"))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_a_call_causes_is_told_with_its_clients_trace() {
+        const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let told = lines(&[("traceparent", TRACE)]);
+        let of_the_call = Some(TRACE[3..35].to_owned());
+        for (index, message) in ["begun", "handled", "read"].into_iter().enumerate() {
+            assert_eq!(told[index], (message.to_owned(), of_the_call.clone()));
+        }
+        assert_eq!(told[3], ("after".to_owned(), None));
+        for none in [&[][..], &[("traceparent", "00-nothing")]] {
+            assert!(lines(none).iter().all(|(_, trace_id)| trace_id.is_none()));
+            assert_eq!(lines(none).len(), 4);
+        }
+    }
+}

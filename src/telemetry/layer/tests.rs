@@ -10,7 +10,7 @@ use crate::limits::{LOG_BURST, LOG_VALUE_BYTES_MAX, LOG_WINDOW};
 
 /// A clock that a test moves.
 #[derive(Default)]
-struct Hand(Mutex<Duration>);
+pub(crate) struct Hand(Mutex<Duration>);
 
 #[async_trait::async_trait]
 impl Clock for Hand {
@@ -39,8 +39,8 @@ impl io::Write for Paper {
     }
 }
 
-/// What is written while `work` runs under a layer of this format, with the hand of its clock.
-fn written(format: LogFormat, work: impl FnOnce(&Hand)) -> String {
+/// What is written while `work` runs on this thread, with the hand of the layer's clock.
+pub(crate) fn written(format: LogFormat, work: impl FnOnce(&Hand)) -> String {
     let (paper, hand) = (Paper::default(), Arc::new(Hand::default()));
     let lines = Lines::new(
         format,
