@@ -345,6 +345,32 @@ async fn postgres_rejects_a_turn_for_a_value_refused_at_the_commit_itself() {
 
 #[tokio::test]
 #[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
+async fn postgres_errors_quote_no_value_and_no_statement() {
+    const MARK: &str = "VALUE_MARK";
+    scratch::with(async |location| {
+        alter(&location, "CREATE TABLE marked (key TEXT PRIMARY KEY)").await;
+        let mut connection = scratch::connect(&location).await;
+        for (statement, quoted, words) in [
+            ("SELECT 'VALUE_MARK'::int", true, "22P02"),
+            ("SELECT VALUE_MARK VALUE_MARK VALUE_MARK", true, "42601"),
+            (
+                "INSERT INTO marked VALUES ('VALUE_MARK'), ('VALUE_MARK')",
+                false,
+                "marked_pkey",
+            ),
+        ] {
+            let source = connection.execute(statement).await.unwrap_err();
+            assert_eq!(source.to_string().contains(MARK), quoted, "{source}");
+            let told = messaging::store::postgres::error("load", source).to_string();
+            assert!(told.contains(words) && !told.contains(MARK), "{told}");
+        }
+        connection.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "set MESSAGING_TEST_POSTGRES=postgres://..., see tests/postgres"]
 async fn postgres_replaces_connections_that_the_server_ended() {
     scratch::with(async |location| {
         // The name tells this test's sessions from those of the others.
