@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::seen::{self, Seen};
 use crate::support::wait_for;
@@ -33,9 +33,18 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) fn start() -> Self {
+        Self::answering(None)
+    }
+
+    /// One that wants no spans.
+    pub(crate) fn refusing() -> Self {
+        Self::answering(Some(Code::InvalidArgument))
+    }
+
+    fn answering(refusal: Option<Code>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spans.jsonl");
-        let writer = Writer::into_file(&file);
+        let writer = Writer::into_file(&file, refusal);
         let socket = messaging::server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
         let address = socket.local_addr().unwrap().to_string();
         socket.set_nonblocking(true).unwrap();
@@ -71,13 +80,19 @@ impl Collector {
     }
 }
 
-struct Writer(Mutex<File>);
+struct Writer {
+    file: Mutex<File>,
+    refusal: Option<Code>,
+}
 
 impl Writer {
-    fn into_file(path: &Path) -> Self {
+    fn into_file(path: &Path, refusal: Option<Code>) -> Self {
         let mut options = OpenOptions::new();
         let file = options.create(true).append(true).open(path).unwrap();
-        Self(Mutex::new(file))
+        Self {
+            file: Mutex::new(file),
+            refusal,
+        }
     }
 }
 
@@ -87,6 +102,9 @@ impl TraceService for Writer {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        if let Some(code) = self.refusal {
+            return Err(Status::new(code, "no spans, please"));
+        }
         let mut lines = String::new();
         for of_program in request.into_inner().resource_spans {
             let resource = attributes(of_program.resource.unwrap_or_default().attributes);
@@ -96,7 +114,11 @@ impl TraceService for Writer {
             }
         }
         // One write, so that a reader sees whole lines.
-        self.0.lock().unwrap().write_all(lines.as_bytes()).unwrap();
+        self.file
+            .lock()
+            .unwrap()
+            .write_all(lines.as_bytes())
+            .unwrap();
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

@@ -88,6 +88,11 @@ fn a_collector_that_is_silent_costs_spans_and_no_order() {
 }
 
 #[test]
+fn a_collector_that_refuses_spans_is_not_asked_again_and_again() {
+    goes_on_without(&Collector::refusing().url());
+}
+
+#[test]
 fn what_is_published_again_after_a_crash_keeps_its_place_in_its_trace() {
     let collector = Collector::start();
     let folder = tempfile::tempdir().unwrap();
