@@ -92,7 +92,9 @@ impl TurnSpans {
     /// A step has ended that took so long.
     pub(crate) fn step(&mut self, name: &'static str, took: Duration) {
         let now = self.recorder.now();
-        self.steps.push((name, (now.saturating_sub(took), now)));
+        // How long it took was measured by another clock.
+        let began = now.saturating_sub(took).max(self.began);
+        self.steps.push((name, (began, now)));
     }
 
     /// What the turn comes to.

@@ -4,7 +4,7 @@ use contracts::proto::order::Status;
 
 use crate::collector::Collector;
 use crate::place;
-use crate::support::Up;
+use crate::support::{Up, command};
 
 const UNSAMPLED: &str = "00-11111111111111111111111111111111-2222222222222222-00";
 const SAMPLED: &str = "00-33333333333333333333333333333333-4444444444444444-01";
@@ -45,6 +45,23 @@ fn callers_decide_about_their_own_traces_and_the_ratio_about_all_others() {
     };
     let of_order = spans.iter().filter(|span| span.trace_id == begun.trace_id);
     assert!(of_order.count() >= 10, "{spans:?}");
+}
+
+#[test]
+fn spans_go_over_tls_to_a_collector_whose_authority_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let made = command(&["certs", "--out"]).arg(dir).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let collector = Collector::secured(dir);
+    let ca = dir.join("ca.pem");
+    let flags = ["--fresh", "--seed", "--otlp-endpoint", &collector.url()];
+    let flags = [&flags[..], &["--otlp-ca", ca.to_str().unwrap()]].concat();
+    let store = Up::start(&flags);
+    place(&store, "A", 1, Some(SAMPLED), Status::Reserved);
+    assert_eq!(store.stop(), 0);
+    let spans = collector.spans();
+    assert!(spans.iter().any(|span| SAMPLED.contains(&span.trace_id)));
 }
 
 #[test]

@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use messaging::config::tls::ServerTlsArgs;
+use messaging::health::Health;
+use messaging::server::{self, Listener};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -17,7 +20,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use crate::seen::{self, Seen};
@@ -25,7 +28,7 @@ use crate::support::wait_for;
 
 /// A collector that listens as long as it is not dropped.
 pub(crate) struct Collector {
-    address: String,
+    url: String,
     file: PathBuf,
     _runtime: Runtime,
     _folder: TempDir,
@@ -33,31 +36,42 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) fn start() -> Self {
-        Self::answering(None)
+        Self::answering(None, &ServerTlsArgs::default())
     }
 
     /// One that wants no spans.
     pub(crate) fn refusing() -> Self {
-        Self::answering(Some(Code::InvalidArgument))
+        Self::answering(Some(Code::InvalidArgument), &ServerTlsArgs::default())
     }
 
-    fn answering(refusal: Option<Code>) -> Self {
+    /// One that shows a certificate, of what `shop certs` has made in `dir`.
+    pub(crate) fn secured(dir: &Path) -> Self {
+        let tls = ServerTlsArgs {
+            tls_cert: Some(dir.join("server.pem")),
+            tls_key: Some(dir.join("server.key")),
+            tls_client_ca: None,
+        };
+        Self::answering(None, &tls)
+    }
+
+    fn answering(refusal: Option<Code>, tls: &ServerTlsArgs) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("spans.jsonl");
         let writer = Writer::into_file(&file, refusal);
-        let socket = messaging::server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = socket.local_addr().unwrap().to_string();
-        socket.set_nonblocking(true).unwrap();
+        let socket = server::bind("--test", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let tls = tls.server().unwrap();
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut routes = server::routes(&Health::new(), &[], &[]).unwrap();
+        routes.add_service(TraceServiceServer::new(writer));
         let runtime = Runtime::new().unwrap();
         runtime.spawn(async move {
-            let socket = tokio::net::TcpListener::from_std(socket).unwrap();
-            let served = tonic::transport::Server::builder()
-                .add_service(TraceServiceServer::new(writer))
-                .serve_with_incoming(TcpListenerStream::new(socket));
+            let listener = Listener::new(socket, tls);
+            let served = server::serve_grpc(listener, routes, CancellationToken::new());
             served.await.unwrap();
         });
         Self {
-            address,
+            url: format!("{scheme}://{address}"),
             file,
             _runtime: runtime,
             _folder: folder,
@@ -66,7 +80,7 @@ impl Collector {
 
     /// Its URL, for `--otlp-endpoint`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     /// The spans that have come.
