@@ -62,7 +62,7 @@ impl Served {
     }
 
     /// The call is over.
-    pub(super) fn end(self: Box<Self>, code: Code) {
+    pub(super) fn end(self, code: Code) {
         let method = match self.method {
             UNKNOWN => OTHER,
             path => path.trim_start_matches('/'),
