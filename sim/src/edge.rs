@@ -105,6 +105,7 @@ async fn serve(
         order: nowhere.clone(),
         inventory: nowhere,
         guard: None,
+        tracer: messaging::trace::Tracer::off(),
     };
     let options = Options {
         partitions,

@@ -69,6 +69,7 @@ impl Store {
             order: endpoint(services_addr).connect_lazy(),
             inventory: endpoint(services_addr).connect_lazy(),
             guard: None,
+            tracer: messaging::trace::Tracer::off(),
         };
         let options = Options {
             partitions: PARTITIONS,
