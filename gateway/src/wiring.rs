@@ -26,6 +26,9 @@ pub(crate) async fn ports(args: &Args) -> Result<Ports, Error> {
         ids: Arc::new(SystemIds),
         spawner: Arc::new(TokioSpawner),
         order: channel("--order", &args.order, args)?,
+        watches: (0..limits::WATCH_CONNECTIONS)
+            .map(|_| channel("--order", &args.order, args))
+            .collect::<Result<_, _>>()?,
         inventory: channel("--inventory", &args.inventory, args)?,
     })
 }
