@@ -143,6 +143,9 @@ pub struct Ports {
     pub spawner: Arc<dyn Spawner>,
     /// The order service.
     pub order: Channel,
+    /// Further connections to it, for watches: those that stay open must not fill the one that every
+    /// query needs. At least one.
+    pub watches: Vec<Channel>,
     /// The inventory service.
     pub inventory: Channel,
     /// Who stands before the services; nobody: everybody may do everything.
@@ -263,8 +266,12 @@ pub async fn serve(
     let listener = listener.traced(&ports.tracer);
     let routes = Guard::around(ports.guard, routes(orders, inventory, &health)?);
     telemetry::describe(METRICS);
+    let within = server::Limits {
+        streams_in_flight_max: limits::STREAMS_IN_FLIGHT_MAX,
+        ..server::Limits::default()
+    };
     tokio::select! {
-        served = server::serve_grpc(listener, routes, shutdown) => Ok(served?),
+        served = server::serve_grpc_within(within, listener, routes, shutdown) => Ok(served?),
         refused = preparing => Err(Error::Registry(refused)),
     }
 }
@@ -329,7 +336,7 @@ fn services(
         Arc::clone(&ports.ids),
         ports.tracer.clone(),
     );
-    let queries = OrderQueries::new(ports.order.clone());
+    let queries = OrderQueries::new(ports.order.clone(), &ports.watches);
     let door = Door::new(options.rate);
     let placing = Arc::new(Placing {
         door: door.clone(),

@@ -32,6 +32,9 @@ pub(crate) async fn ports(args: &Args) -> Result<(Ports, Tracing), Error> {
         ids,
         spawner: Arc::new(TokioSpawner),
         order: channel("--order", &args.order, args)?,
+        watches: (0..limits::WATCH_CONNECTIONS)
+            .map(|_| channel("--order", &args.order, args))
+            .collect::<Result<_, _>>()?,
         inventory: channel("--inventory", &args.inventory, args)?,
         tracer: tracing.tracer().clone(),
     };

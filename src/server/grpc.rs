@@ -15,10 +15,11 @@ use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
-use tower::{Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::layers::{deadline, methods, observe, panic, shed};
+use super::share::Share;
 use super::{Error, Limits, Listener, connections, health_service};
 use crate::health::Health;
 use crate::tls;
@@ -136,7 +137,7 @@ fn layered(
     ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(Body::new))
         .layer(observe::Layer::new(tracer))
-        .layer(shed::Layer::new(limits.calls_in_flight_max))
+        .layer(shed::Layer::new(limits))
         .layer(deadline::Layer::new(
             limits.call_deadline_max,
             limits.stream_drain_max,
@@ -179,10 +180,20 @@ async fn connection<S, I>(
         tracing::debug!("closed a connection that did not begin as it must");
         return;
     };
+    let share = Share::default();
+    let shared = share.clone();
+    let service = service.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(shared.clone());
+        request
+    });
     let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return log_end(ended),
+        () = share.stalled(limits.answer_taken_max) => {
+            tracing::debug!("closed a connection that takes no answers");
+            return;
+        }
         () = shutdown.cancelled() => {}
         () = tokio::time::sleep(limits.connection_age_max) => {}
     }

@@ -1,6 +1,7 @@
 //! What stands between the wire and the services.
 
 pub mod deadline;
+mod expiry;
 pub mod guard;
 pub(super) mod methods;
 pub(super) mod observe;
