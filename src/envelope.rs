@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::log::HeaderName;
+use crate::trace::{SpanContext, TRACEPARENT, TRACESTATE};
 
 /// The only CloudEvents version in use.
 const SPEC_VERSION_1: &str = "1.0";
@@ -19,15 +20,13 @@ const AVRO: &str = "application/avro";
 
 const CAUSATION_ID: &str = "ce_causationid";
 const CORRELATION_ID: &str = "ce_correlationid";
-const ID: &str = "ce_id";
+pub(crate) const ID: &str = "ce_id";
 const SOURCE: &str = "ce_source";
 const SPEC_VERSION: &str = "ce_specversion";
 const SUBJECT: &str = "ce_subject";
 const TIME: &str = "ce_time";
 const TYPE: &str = "ce_type";
 const CONTENT_TYPE: &str = "content-type";
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
 
 /// All of them, sorted.
 const NAMES: [&str; 11] = [
@@ -76,29 +75,12 @@ pub struct Envelope {
     pub tracestate: Option<String>,
 }
 
-/// The trace id of a `traceparent`: 32 hexadecimal digits, not all zero (W3C Trace Context, section
-/// 3.2.2). `None` if it is none; versions to come may have more parts (section 4).
+/// The trace id of a `traceparent`, as its 32 hexadecimal digits; `None` if it is none.
 #[must_use]
 pub fn trace_id(traceparent: &str) -> Option<&str> {
-    let is_hex = |part: &str, len: usize| {
-        part.len() == len
-            && part
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let mut parts = traceparent.split('-');
-    let (version, trace_id) = (parts.next()?, parts.next()?);
-    let (parent_id, flags) = (parts.next()?, parts.next()?);
-    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let valid = is_hex(version, 2)
-        && version != "ff"
-        && is_hex(trace_id, 32)
-        && set(trace_id)
-        && is_hex(parent_id, 16)
-        && set(parent_id)
-        && is_hex(flags, 2)
-        && (version != "00" || parts.next().is_none());
-    valid.then_some(trace_id)
+    let _: SpanContext = traceparent.parse().ok()?;
+    // Between the version, of two digits, and the parent's id.
+    traceparent.get(3..35)
 }
 
 /// A header that metadata has, as it stands in a record that may have no valid metadata.
@@ -133,6 +115,13 @@ impl<'h> Traits<'h> {
 pub(crate) fn type_of(headers: &[(HeaderName, Bytes)]) -> Option<&[u8]> {
     let named = headers.iter().find(|(name, _)| name == TYPE)?;
     Some(&named.1)
+}
+
+/// A header's value, if it is there and text.
+pub(crate) fn text_of<'h>(headers: &'h [(HeaderName, Bytes)], name: &str) -> Option<&'h str> {
+    let mut latest_first = headers.iter().rev();
+    let (_, value) = latest_first.find(|(found, _)| found == name)?;
+    str::from_utf8(value).ok()
 }
 
 impl Envelope {

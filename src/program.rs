@@ -14,7 +14,7 @@ use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
 use crate::telemetry::LogFormat;
-use crate::{lease, limits, registry, runtime, server, store, telemetry, tls};
+use crate::{lease, limits, registry, runtime, server, store, telemetry, tls, trace};
 
 /// Exit status of a program that cannot start, or cannot go on.
 const CANNOT_START: u8 = 5;
@@ -172,6 +172,9 @@ pub enum Error {
     /// TLS cannot be used as the flags say.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// Spans cannot be sent as the flags say.
+    #[error(transparent)]
+    Trace(#[from] trace::Error),
     /// The keys of those who may call cannot be used.
     #[error(transparent)]
     Auth(#[from] auth::Error),

@@ -293,6 +293,9 @@ fn every_line_is_an_object_with_the_same_fields_and_an_order_is_followed_by_them
     );
     find(BEHIND, "ORDER_2", 3);
     find(CONFLICT, "ORDER_1", 4);
+    // The service that the gateway asked knows the client's trace.
+    let refused = lines.iter().find(|line| line["message"] == REFUSED);
+    assert_eq!(refused.unwrap()["trace_id"], trace_id(6), "{refused:?}");
     // The way of a good order, in its client's trace: the gateway, Order, Inventory, and Order again.
     find("command accepted", "ORDER_1", 1);
     let way = lines.iter().filter(|line| {

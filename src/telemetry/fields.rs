@@ -25,7 +25,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field(
         "trace_id",
-        "32 hexadecimal digits of the client's `traceparent`; absent if the client sent none",
+        "32 hexadecimal digits: the trace of the client's `traceparent`, or the one begun for a call with `--otlp-endpoint`",
     ),
     field("message_id", "`ce_id` of the message"),
     field("message_type", "`ce_type` of the message"),

@@ -14,9 +14,11 @@ use tower::Service;
 use tracing::{Instrument, Span};
 
 use crate::envelope;
+use crate::trace::TRACEPARENT;
 
 /// Puts the trace id of a call's `traceparent` on the lines that are logged while the call is handled
 /// and its answer is read. A call without one costs nothing.
+/// It stands within [`super::observe`], which begins a trace where the client has none.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Layer;
 
@@ -61,7 +63,7 @@ where
 }
 
 fn span(headers: &HeaderMap) -> Option<Span> {
-    let traceparent = headers.get("traceparent")?.to_str().ok()?;
+    let traceparent = headers.get(TRACEPARENT)?.to_str().ok()?;
     let trace_id = envelope::trace_id(traceparent)?;
     Some(tracing::error_span!("call", trace_id))
 }
