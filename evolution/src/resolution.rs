@@ -5,7 +5,7 @@
 //!
 //! Source: <https://avro.apache.org/docs/1.12.0/specification/#schema-resolution>.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::place::Place;
@@ -42,13 +42,27 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Why `reader` cannot read what `writer` wrote; nothing if it can.
+/// How deep types may be nested, through names too: deeper ones are not compared, and so count as
+/// incompatible. It is also as deep as values are decoded.
+const DEPTH_MAX: usize = 64;
+/// Most comparisons of two types: unions whose branches answer to one name can be made to need more
+/// than any computer has time for.
+const STEPS_MAX: usize = 100_000;
+/// Most findings: each says where it is, which may take as long as the whole schema.
+const FINDINGS_MAX: usize = 1_000;
+
+/// Why `reader` cannot read what `writer` wrote; nothing if it can. What is too large to be compared
+/// is not compatible.
 #[must_use]
 pub fn can_read(reader: &Schema, writer: &Schema) -> Vec<Finding> {
     let mut pair = Pair {
         reader,
         writer,
         assumed: HashSet::new(),
+        trail: Vec::new(),
+        depth: 0,
+        steps: 0,
+        findings: 0,
     };
     pair.types(&reader.root, &writer.root, &Place::root())
 }
@@ -58,10 +72,31 @@ struct Pair<'a> {
     writer: &'a Schema,
     /// Pairs of named types that are being compared, or were: recursion ends here.
     assumed: HashSet<(&'a str, &'a str)>,
+    /// The same in their order.
+    trail: Vec<(&'a str, &'a str)>,
+    depth: usize,
+    steps: usize,
+    /// How many findings there are that count.
+    findings: usize,
 }
 
 impl<'a> Pair<'a> {
     fn types(&mut self, reader: &'a Type, writer: &'a Type, place: &Place) -> Vec<Finding> {
+        if self.findings >= FINDINGS_MAX {
+            return vec![];
+        }
+        if self.depth >= DEPTH_MAX || self.steps >= STEPS_MAX {
+            let what = "the schemas are too large to be compared".to_owned();
+            return vec![self.finding(place, "TYPE_MISMATCH", what)];
+        }
+        self.steps += 1;
+        self.depth += 1;
+        let findings = self.pair(reader, writer, place);
+        self.depth -= 1;
+        findings
+    }
+
+    fn pair(&mut self, reader: &'a Type, writer: &'a Type, place: &Place) -> Vec<Finding> {
         match (reader, writer) {
             (_, Type::Union(branches)) => branches
                 .iter()
@@ -79,7 +114,7 @@ impl<'a> Pair<'a> {
             }
             _ => {
                 let what = format!("{} cannot read {}", name(reader), name(writer));
-                vec![finding(place, "TYPE_MISMATCH", what)]
+                vec![self.finding(place, "TYPE_MISMATCH", what)]
             }
         }
     }
@@ -91,37 +126,37 @@ impl<'a> Pair<'a> {
         place: &Place,
     ) -> Vec<Finding> {
         for branch in branches {
-            // What a failed branch assumed on its way may rest on that branch.
-            let assumed = self.assumed.clone();
+            let (assumed, findings) = (self.trail.len(), self.findings);
             if self.types(branch, writer, place).is_empty() {
                 return vec![];
             }
-            self.assumed = assumed;
+            // What a failed branch assumed on its way may rest on that branch.
+            for pair in self.trail.drain(assumed..) {
+                self.assumed.remove(&pair);
+            }
+            self.findings = findings;
         }
         let what = format!("no branch of the union reads {}", name(writer));
-        vec![finding(place, "MISSING_UNION_BRANCH", what)]
+        vec![self.finding(place, "MISSING_UNION_BRANCH", what)]
     }
 
     fn named(&mut self, reader: &'a str, writer: &'a str, place: &Place) -> Vec<Finding> {
         let (Some(r), Some(w)) = (self.reader.names.get(reader), self.writer.names.get(writer))
         else {
-            return vec![finding(
-                place,
-                "TYPE_MISMATCH",
-                format!("{reader} is not defined"),
-            )];
+            return vec![self.finding(place, "TYPE_MISMATCH", format!("{reader} is not defined"))];
         };
         if std::mem::discriminant(&r.kind) != std::mem::discriminant(&w.kind) {
             let what = format!("{reader} cannot read {writer}");
-            return vec![finding(place, "TYPE_MISMATCH", what)];
+            return vec![self.finding(place, "TYPE_MISMATCH", what)];
         }
         if !answers_to(reader, r, writer) {
             let what = format!("expected {writer}");
-            return vec![finding(&place.part("name"), "NAME_MISMATCH", what)];
+            return vec![self.finding(&place.part("name"), "NAME_MISMATCH", what)];
         }
         if !self.assumed.insert((reader, writer)) {
             return vec![];
         }
+        self.trail.push((reader, writer));
         match (&r.kind, &w.kind) {
             (Kind::Record(reader), Kind::Record(writer)) => self.fields(reader, writer, place),
             (
@@ -133,15 +168,13 @@ impl<'a> Pair<'a> {
                     symbols: written, ..
                 },
             ) => {
-                let missing: Vec<&str> = written
-                    .iter()
-                    .filter(|s| !symbols.contains(s))
-                    .map(String::as_str)
-                    .collect();
+                let known: HashSet<&str> = symbols.iter().map(String::as_str).collect();
+                let written = written.iter().map(String::as_str);
+                let missing: Vec<&str> = written.filter(|symbol| !known.contains(symbol)).collect();
                 if missing.is_empty() || *has_default {
                     return vec![];
                 }
-                vec![finding(
+                vec![self.finding(
                     &place.part("symbols"),
                     "MISSING_ENUM_SYMBOLS",
                     format!("[{}]", missing.join(", ")),
@@ -149,30 +182,29 @@ impl<'a> Pair<'a> {
             }
             (Kind::Fixed { size }, Kind::Fixed { size: written }) if size != written => {
                 let what = format!("expected {written}, found {size}");
-                vec![finding(&place.part("size"), "FIXED_SIZE_MISMATCH", what)]
+                vec![self.finding(&place.part("size"), "FIXED_SIZE_MISMATCH", what)]
             }
             _ => vec![],
         }
     }
 
     fn fields(&mut self, reader: &'a [Field], writer: &'a [Field], place: &Place) -> Vec<Finding> {
+        let named = writer.iter().enumerate().rev();
+        let by_name: HashMap<&str, usize> =
+            named.map(|(at, field)| (field.name.as_str(), at)).collect();
         let mut findings = Vec::new();
         for (at, field) in reader.iter().enumerate() {
-            let written = writer
-                .iter()
-                .find(|written| written.name == field.name)
-                .or_else(|| {
-                    writer
-                        .iter()
-                        .find(|written| field.aliases.contains(&written.name))
-                });
+            let at_name = |name: &String| by_name.get(name.as_str()).copied();
+            let written = at_name(&field.name)
+                .or_else(|| field.aliases.iter().filter_map(at_name).min())
+                .map(|at| &writer[at]);
             let place = place.of_field(at, &field.name);
             match written {
                 Some(written) => {
                     findings.extend(self.types(&field.of, &written.of, &place.part("type")));
                 }
                 None if field.has_default => {}
-                None => findings.push(finding(
+                None => findings.push(self.finding(
                     &place,
                     "READER_FIELD_MISSING_DEFAULT_VALUE",
                     field.name.clone(),
@@ -181,13 +213,14 @@ impl<'a> Pair<'a> {
         }
         findings
     }
-}
 
-fn finding(place: &Place, kind: &'static str, what: String) -> Finding {
-    Finding {
-        place: place.clone(),
-        kind,
-        what,
+    fn finding(&mut self, place: &Place, kind: &'static str, what: String) -> Finding {
+        self.findings += 1;
+        Finding {
+            place: place.clone(),
+            kind,
+            what,
+        }
     }
 }
 

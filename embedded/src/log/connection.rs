@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -107,7 +107,7 @@ async fn retain(broker: Arc<Broker>, config: Config, shutdown: CancellationToken
 
 /// Why a connection is closed.
 #[derive(Debug, thiserror::Error)]
-enum Closed {
+pub(super) enum Closed {
     #[error("the socket failed: {0}")]
     Socket(#[from] std::io::Error),
     #[error("a frame announces {0} bytes")]
@@ -126,19 +126,28 @@ async fn converse(
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let reached = stream.local_addr()?;
-    let mut stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
     let peer = Peer {
         reached: SocketAddr::new(reached.ip().to_canonical(), reached.port()),
         shutdown,
     };
+    exchange(broker, &peer, stream).await
+}
+
+/// Frames in, frames out, over whatever carries them.
+pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    broker: &Arc<Broker>,
+    peer: &Peer<'_>,
+    stream: S,
+) -> Result<(), Closed> {
+    let mut stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
     loop {
         let frame = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = peer.shutdown.cancelled() => return Ok(()),
             frame = timeout(IDLE_MAX, read_frame(&mut stream)) => frame.map_err(|_| Closed::Slow)??,
         };
         let Some(frame) = frame else { return Ok(()) };
         metrics::counter!("embedded_log_received_bytes_total").increment(frame.len() as u64);
-        if let Some(response) = api::answer(broker, &peer, frame).await? {
+        if let Some(response) = api::answer(broker, peer, frame).await? {
             let written = timeout(TRANSFER_MAX, stream.write_all(&response)).await;
             written.map_err(|_| Closed::Slow)??;
             metrics::counter!("embedded_log_sent_bytes_total").increment(response.len() as u64);
@@ -147,7 +156,9 @@ async fn converse(
 }
 
 /// The next frame without its length, or None at the end of the stream.
-async fn read_frame(stream: &mut BufReader<TcpStream>) -> Result<Option<Bytes>, Closed> {
+async fn read_frame<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+) -> Result<Option<Bytes>, Closed> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),

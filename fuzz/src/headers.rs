@@ -1,0 +1,57 @@
+//! Headers of records as metadata of messages.
+//!
+//! A header is a byte that stands for a known name or for one of its own, a byte for the length of its
+//! value, and the value. Promise: metadata that is read is the same once it was written again, for that
+//! is what a replay does with it.
+
+use bytes::Bytes;
+use messaging::envelope::{Envelope, header_name};
+use messaging::log::HeaderName;
+
+/// Bytes of memory.
+pub const MEMORY: usize = 4 << 20;
+
+/// The names of a message's headers, as `messaging::envelope` writes them.
+pub const NAMES: [&str; 11] = [
+    "ce_causationid",
+    "ce_correlationid",
+    "ce_id",
+    "ce_source",
+    "ce_specversion",
+    "ce_subject",
+    "ce_time",
+    "ce_type",
+    "content-type",
+    "traceparent",
+    "tracestate",
+];
+
+/// Trial of the headers of one record.
+pub fn run(data: &[u8]) {
+    let headers = headers(data);
+    if let Ok(read) = Envelope::from_headers(&headers) {
+        assert!(
+            !read.correlation().is_empty()
+                || read.correlation() == read.id
+                || read.correlation_id.is_some()
+        );
+        assert_eq!(
+            Envelope::from_headers(&read.to_headers()).as_ref(),
+            Ok(&read)
+        );
+    }
+}
+
+fn headers(mut data: &[u8]) -> Vec<(HeaderName, Bytes)> {
+    let mut headers = Vec::new();
+    while let [name, length, rest @ ..] = data {
+        let (value, rest) = rest.split_at(usize::from(*length).min(rest.len()));
+        let name = match NAMES.get(usize::from(*name)) {
+            Some(known) => header_name(*known),
+            None => header_name(format!("x{name}")),
+        };
+        headers.push((name, Bytes::copy_from_slice(value)));
+        data = rest;
+    }
+    headers
+}
