@@ -165,7 +165,8 @@ pub const INBOX_PRUNE_EVERY: Duration = Duration::from_secs(1);
 /// Inbox entries that one turn prunes at most.
 pub const INBOX_PRUNE_ROWS: u32 = 1_000;
 
-/// Default and longest deadline of a unary call.
+/// Default and longest deadline of a unary call, and the longest life of a connection for metrics and
+/// readiness, which carries one request.
 pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(30);
 /// Largest decoded gRPC request.
 pub const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -189,8 +190,15 @@ pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 pub const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
 /// Connections open at one time.
 pub const CONNECTIONS_MAX: usize = 1_024;
-/// Calls in flight at one time over all connections; more are shed with RESOURCE_EXHAUSTED.
+/// Calls with one answer in flight at one time over all connections; more are shed with
+/// RESOURCE_EXHAUSTED.
 pub const CALLS_IN_FLIGHT_MAX: usize = 1_024;
+/// Calls that answer with a stream open at one time over all connections, counted apart: they last as
+/// long as their clients like, and whoever holds all of them takes nobody's other calls away.
+pub const STREAMS_IN_FLIGHT_MAX: usize = 1_024;
+/// How long a client may take to accept an answer, other than a stream, before its connection is closed:
+/// without room in its HTTP/2 window the answer stays in memory, and its call in flight.
+pub const ANSWER_TAKEN_MAX: Duration = Duration::from_secs(30);
 /// When a shed or unavailable caller is told to come back (RetryInfo).
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a stream may go on once its server has been told to stop; then it ends with
@@ -205,6 +213,8 @@ pub const TLS_RELOAD_EVERY: Duration = Duration::from_secs(2);
 /// How far the clocks of an issuer and of this machine may be apart: `exp` and `nbf` of a token count
 /// that much later and earlier.
 pub const AUTH_SKEW: Duration = Duration::from_secs(30);
+/// How often an open stream looks whether its token has expired: clocks may jump.
+pub const AUTH_LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Largest token: half of [`HEADER_LIST_BYTES_MAX`], which it travels in.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Verified tokens that a server remembers, about 1 MiB; then it begins again.
@@ -226,3 +236,18 @@ pub const JWKS_URL_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a key set is not read again, whoever asks: tokens with made-up key ids must not become
 /// requests to the issuer.
 pub const JWKS_ASK_GAP: Duration = Duration::from_secs(5);
+
+/// Spans that wait for the collector, about 4 MiB; more are dropped and counted.
+pub const TRACE_QUEUE_SPANS: usize = 8_192;
+/// Spans in one request to the collector: below the 4 MiB that gRPC servers take unless told otherwise.
+pub const TRACE_BATCH_SPANS: usize = 1_024;
+/// How long the exporter waits for more after the first span of a batch.
+pub const TRACE_GATHER: Duration = Duration::from_millis(200);
+/// How long one request to the collector may take.
+pub const TRACE_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a batch is tried before it is dropped and counted.
+pub const TRACE_TRY_MAX: Duration = Duration::from_secs(5);
+/// How long a program that ends waits for the collector to take the last spans.
+pub const TRACE_DRAIN_MAX: Duration = Duration::from_secs(2);
+/// Links that one span carries, as in OpenTelemetry's SDKs; of more messages the first.
+pub const TRACE_LINKS_MAX: usize = 128;

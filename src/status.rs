@@ -60,6 +60,14 @@ pub fn unauthenticated(refusal: Refusal) -> Status {
     Status::unauthenticated(refusal.to_string())
 }
 
+/// UNAUTHENTICATED for a stream whose token has expired while it was open.
+#[must_use]
+pub fn expired() -> Status {
+    Status::unauthenticated(
+        "the token has expired; open the stream again with a new one, from where it ended",
+    )
+}
+
 /// PERMISSION_DENIED: the caller's token is good, and not for this call.
 #[must_use]
 pub fn denied(need: Need) -> Status {

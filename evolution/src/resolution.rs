@@ -11,10 +11,18 @@ use std::fmt;
 use crate::place::Place;
 use crate::schema::{Field, Kind, Named, Primitive, Schema, Type};
 
+/// Types inside one another, by nesting or by name, up to which a pair of schemas is compared: each takes
+/// some of the stack. What people write has about ten.
+const DEPTH_MAX: usize = 256;
+/// Work that one comparison may cost, in types compared and in bytes of places and names written, 64 of
+/// which count as one. The store's own schemas cost some hundred.
+const COST_MAX: usize = 200_000;
+
 /// A reason why a reader cannot read, and where in its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The reason, by its name in Java's `SchemaIncompatibilityType`.
+    /// The reason, by its name in Java's `SchemaIncompatibilityType`; `TOO_COMPLEX` where the schemas
+    /// cost too much to compare, which is a reason of this side.
     pub kind: &'static str,
     /// The reason in words.
     pub what: String,
@@ -42,17 +50,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How deep types may be nested, through names too: deeper ones are not compared, and so count as
-/// incompatible. It is also as deep as values are decoded.
-const DEPTH_MAX: usize = 64;
-/// Most comparisons of two types: unions whose branches answer to one name can be made to need more
-/// than any computer has time for.
-const STEPS_MAX: usize = 100_000;
-/// Most findings: each says where it is, which may take as long as the whole schema.
-const FINDINGS_MAX: usize = 1_000;
-
-/// Why `reader` cannot read what `writer` wrote; nothing if it can. What is too large to be compared
-/// is not compatible.
+/// Why `reader` cannot read what `writer` wrote; nothing if it can. Schemas that are nested too deeply, or
+/// cost too much to compare, count as unreadable: a comparison always ends, whatever it is given.
 #[must_use]
 pub fn can_read(reader: &Schema, writer: &Schema) -> Vec<Finding> {
     let mut pair = Pair {
@@ -60,11 +59,16 @@ pub fn can_read(reader: &Schema, writer: &Schema) -> Vec<Finding> {
         writer,
         assumed: HashSet::new(),
         trail: Vec::new(),
+        refuted: HashSet::new(),
+        trying: 0,
         depth: 0,
-        steps: 0,
-        findings: 0,
+        cost: 0,
     };
-    pair.types(&reader.root, &writer.root, &Place::root())
+    let findings = pair.types(&reader.root, &writer.root, &Place::root());
+    if pair.is_over() {
+        return vec![too_complex()];
+    }
+    findings
 }
 
 struct Pair<'a> {
@@ -72,31 +76,33 @@ struct Pair<'a> {
     writer: &'a Schema,
     /// Pairs of named types that are being compared, or were: recursion ends here.
     assumed: HashSet<(&'a str, &'a str)>,
-    /// The same in their order.
+    /// They in their order, so that what a failed branch assumed can be taken back.
     trail: Vec<(&'a str, &'a str)>,
+    /// Pairs that cannot be read, whatever is assumed: a union asks for each of them once.
+    refuted: HashSet<(&'a str, &'a str)>,
+    /// Unions whose branches are being tried: there it counts only whether one can be read.
+    trying: usize,
+    /// Types around this one.
     depth: usize,
-    steps: usize,
-    /// How many findings there are that count.
-    findings: usize,
+    /// What it has cost so far.
+    cost: usize,
 }
 
 impl<'a> Pair<'a> {
     fn types(&mut self, reader: &'a Type, writer: &'a Type, place: &Place) -> Vec<Finding> {
-        if self.findings >= FINDINGS_MAX {
-            return vec![];
-        }
-        if self.depth >= DEPTH_MAX || self.steps >= STEPS_MAX {
-            let what = "the schemas are too large to be compared".to_owned();
-            return vec![self.finding(place, "TYPE_MISMATCH", what)];
-        }
-        self.steps += 1;
+        self.charge(place.pointer().len());
         self.depth += 1;
-        let findings = self.pair(reader, writer, place);
-        self.depth -= 1;
+        if self.is_over() {
+            return vec![too_complex()];
+        }
+        let findings = self.shapes(reader, writer, place);
+        if !self.is_over() {
+            self.depth -= 1;
+        }
         findings
     }
 
-    fn pair(&mut self, reader: &'a Type, writer: &'a Type, place: &Place) -> Vec<Finding> {
+    fn shapes(&mut self, reader: &'a Type, writer: &'a Type, place: &Place) -> Vec<Finding> {
         match (reader, writer) {
             (_, Type::Union(branches)) => branches
                 .iter()
@@ -119,6 +125,24 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// Counts one comparison, and what it writes.
+    fn charge(&mut self, bytes: usize) {
+        self.cost = self.cost.saturating_add(1 + bytes / 64);
+    }
+
+    fn is_over(&self) -> bool {
+        self.cost > COST_MAX || self.depth > DEPTH_MAX
+    }
+
+    fn finding(&mut self, place: &Place, kind: &'static str, what: String) -> Finding {
+        self.charge(place.pointer().len() + what.len());
+        Finding {
+            place: place.clone(),
+            kind,
+            what,
+        }
+    }
+
     fn any_branch(
         &mut self,
         branches: &'a [Type],
@@ -126,15 +150,17 @@ impl<'a> Pair<'a> {
         place: &Place,
     ) -> Vec<Finding> {
         for branch in branches {
-            let (assumed, findings) = (self.trail.len(), self.findings);
-            if self.types(branch, writer, place).is_empty() {
+            let before = self.trail.len();
+            self.trying += 1;
+            let is_readable = self.types(branch, writer, place).is_empty();
+            self.trying -= 1;
+            if is_readable {
                 return vec![];
             }
             // What a failed branch assumed on its way may rest on that branch.
-            for pair in self.trail.drain(assumed..) {
+            for pair in self.trail.drain(before..) {
                 self.assumed.remove(&pair);
             }
-            self.findings = findings;
         }
         let what = format!("no branch of the union reads {}", name(writer));
         vec![self.finding(place, "MISSING_UNION_BRANCH", what)]
@@ -149,14 +175,28 @@ impl<'a> Pair<'a> {
             let what = format!("{reader} cannot read {writer}");
             return vec![self.finding(place, "TYPE_MISMATCH", what)];
         }
+        self.charge(reader.len() + writer.len() + 64 * r.aliases.len());
         if !answers_to(reader, r, writer) {
             let what = format!("expected {writer}");
             return vec![self.finding(&place.part("name"), "NAME_MISMATCH", what)];
+        }
+        if self.trying > 0 && self.refuted.contains(&(reader, writer)) {
+            return vec![self.finding(place, "TYPE_MISMATCH", String::new())];
         }
         if !self.assumed.insert((reader, writer)) {
             return vec![];
         }
         self.trail.push((reader, writer));
+        let findings = self.definitions(r, w, place);
+        if !findings.is_empty() {
+            // Found although more is assumed readable than may be.
+            self.refuted.insert((reader, writer));
+        }
+        findings
+    }
+
+    /// Compares what two names stand for.
+    fn definitions(&mut self, r: &'a Named, w: &'a Named, place: &Place) -> Vec<Finding> {
         match (&r.kind, &w.kind) {
             (Kind::Record(reader), Kind::Record(writer)) => self.fields(reader, writer, place),
             (
@@ -168,9 +208,13 @@ impl<'a> Pair<'a> {
                     symbols: written, ..
                 },
             ) => {
-                let known: HashSet<&str> = symbols.iter().map(String::as_str).collect();
-                let written = written.iter().map(String::as_str);
-                let missing: Vec<&str> = written.filter(|symbol| !known.contains(symbol)).collect();
+                self.charge(64 * (symbols.len() + written.len()));
+                let known: HashSet<_> = symbols.iter().map(String::as_str).collect();
+                let missing: Vec<&str> = written
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|symbol| !known.contains(symbol))
+                    .collect();
                 if missing.is_empty() || *has_default {
                     return vec![];
                 }
@@ -189,16 +233,23 @@ impl<'a> Pair<'a> {
     }
 
     fn fields(&mut self, reader: &'a [Field], writer: &'a [Field], place: &Place) -> Vec<Finding> {
-        let named = writer.iter().enumerate().rev();
-        let by_name: HashMap<&str, usize> =
-            named.map(|(at, field)| (field.name.as_str(), at)).collect();
+        self.charge(64 * writer.len());
+        let by_name: HashMap<_, _> = writer
+            .iter()
+            .enumerate()
+            .rev()
+            .map(|(at, field)| (field.name.as_str(), at))
+            .collect();
+        let at = |name: &String| by_name.get(name.as_str()).copied();
         let mut findings = Vec::new();
-        for (at, field) in reader.iter().enumerate() {
-            let at_name = |name: &String| by_name.get(name.as_str()).copied();
-            let written = at_name(&field.name)
-                .or_else(|| field.aliases.iter().filter_map(at_name).min())
-                .map(|at| &writer[at]);
-            let place = place.of_field(at, &field.name);
+        for (number, field) in reader.iter().enumerate() {
+            self.charge(place.pointer().len() + field.name.len() + 64 * field.aliases.len());
+            if self.is_over() {
+                return vec![too_complex()];
+            }
+            let by_alias = || field.aliases.iter().filter_map(at).min();
+            let written = at(&field.name).or_else(by_alias).map(|at| &writer[at]);
+            let place = place.of_field(number, &field.name);
             match written {
                 Some(written) => {
                     findings.extend(self.types(&field.of, &written.of, &place.part("type")));
@@ -213,20 +264,21 @@ impl<'a> Pair<'a> {
         }
         findings
     }
+}
 
-    fn finding(&mut self, place: &Place, kind: &'static str, what: String) -> Finding {
-        self.findings += 1;
-        Finding {
-            place: place.clone(),
-            kind,
-            what,
-        }
+fn too_complex() -> Finding {
+    Finding {
+        place: Place::root(),
+        kind: "TOO_COMPLEX",
+        what: "the schemas are too large or too deeply nested to be compared".to_owned(),
     }
 }
 
 /// Whether a named type of the reader stands for one of the writer.
 fn answers_to(reader: &str, definition: &Named, writer: &str) -> bool {
-    let simple = |name: &'_ str| name.rsplit('.').next().map(str::to_owned);
+    fn simple(name: &str) -> Option<&str> {
+        name.rsplit('.').next()
+    }
     simple(reader) == simple(writer) || definition.aliases.iter().any(|alias| alias == writer)
 }
 

@@ -1,12 +1,13 @@
 //! Headers of records as metadata of messages.
 //!
 //! A header is a byte that stands for a known name or for one of its own, a byte for the length of its
-//! value, and the value. Promise: metadata that is read is the same once it was written again, for that
-//! is what a replay does with it.
+//! value, and the value. Promises: metadata that is read is the same once it was written again, for that
+//! is what a replay does with it; so is a trace context, and it names a trace and a span.
 
 use bytes::Bytes;
 use messaging::envelope::{Envelope, header_name};
 use messaging::log::HeaderName;
+use messaging::trace::SpanContext;
 
 /// Bytes of memory.
 pub const MEMORY: usize = 4 << 20;
@@ -30,15 +31,21 @@ pub const NAMES: [&str; 11] = [
 pub fn run(data: &[u8]) {
     let headers = headers(data);
     if let Ok(read) = Envelope::from_headers(&headers) {
-        assert!(
-            !read.correlation().is_empty()
-                || read.correlation() == read.id
-                || read.correlation_id.is_some()
-        );
         assert_eq!(
             Envelope::from_headers(&read.to_headers()).as_ref(),
             Ok(&read)
         );
+    }
+    let values = headers.iter().map(|(_, value)| value.as_ref());
+    let texts = values.chain([data]).map(std::str::from_utf8);
+    texts.flatten().for_each(traced);
+}
+
+fn traced(text: &str) {
+    if let Ok(context) = text.parse::<SpanContext>() {
+        assert!(context.trace_id != 0 && context.span_id != 0);
+        assert_eq!(context.to_string().parse(), Ok(context), "{text}");
+        assert_eq!(context.is_sampled(), context.flags() & 1 == 1);
     }
 }
 

@@ -15,6 +15,12 @@ pub(crate) const CANCEL_WAIT: Duration = Duration::from_secs(1);
 pub(crate) const CUSTOMERS_MAX: usize = 65_536;
 /// Orders of one `PlaceOrders` stream that are under way at one time; then reading pauses.
 pub(crate) const PIPELINE_MAX: usize = 256;
+/// Calls that answer with a stream open at one time: half of what Order holds open, so that the other half
+/// is there for those who wait for an order that they place.
+pub(crate) const STREAMS_IN_FLIGHT_MAX: usize = 512;
+/// Connections to Order for watches: each carries [`messaging::limits::STREAMS_PER_CONNECTION_MAX`], and
+/// all of them as many as the gateway's streams and the calls that wait for an order.
+pub(crate) const WATCH_CONNECTIONS: usize = 16;
 /// How often the gateway looks whether the log still answers.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// Largest margin that is kept from a caller's deadline for the answer's way back.

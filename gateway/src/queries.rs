@@ -1,6 +1,7 @@
 //! The services that answer queries, over lazily opened connections.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::proto::order_query_service_client::OrderQueryServiceClient;
@@ -25,6 +26,14 @@ use crate::{behind, limits};
 #[derive(Clone, Debug)]
 pub(crate) struct OrderQueries {
     client: OrderQueryServiceClient<Channel>,
+    watches: Arc<[Way]>,
+}
+
+/// A connection for watches, and what counts them: each holds a clone.
+#[derive(Debug)]
+struct Way {
+    client: OrderQueryServiceClient<Channel>,
+    open: Arc<()>,
 }
 
 /// The inventory service's queries.
@@ -34,10 +43,31 @@ pub(crate) struct StockQueries {
 }
 
 impl OrderQueries {
-    pub(crate) fn new(channel: Channel) -> Self {
-        let client = OrderQueryServiceClient::new(channel)
-            .max_decoding_message_size(limits::ANSWER_BYTES_MAX);
-        Self { client }
+    /// Asks over `channel`, and watches over the others, of which there is one at least.
+    pub(crate) fn new(channel: Channel, watches: &[Channel]) -> Self {
+        let client = |channel| {
+            OrderQueryServiceClient::new(channel)
+                .max_decoding_message_size(limits::ANSWER_BYTES_MAX)
+        };
+        let way = |channel: &Channel| Way {
+            client: client(channel.clone()),
+            open: Arc::default(),
+        };
+        Self {
+            client: client(channel),
+            watches: watches.iter().map(way).collect(),
+        }
+    }
+
+    /// The connection for the next watch: the first that has room, so that a quiet gateway opens one
+    /// only, else that with the fewest.
+    fn way(&self) -> Option<(OrderQueryServiceClient<Channel>, Arc<()>)> {
+        let room = messaging::limits::STREAMS_PER_CONNECTION_MAX as usize;
+        let open = |way: &&Way| Arc::strong_count(&way.open) - 1;
+        let mut ways = self.watches.iter();
+        let roomy = ways.find(|way| open(way) < room);
+        let way = roomy.or_else(|| self.watches.iter().min_by_key(open))?;
+        Some((way.client.clone(), Arc::clone(&way.open)))
     }
 
     pub(crate) async fn get(
@@ -89,11 +119,14 @@ impl OrderQueries {
         if let Some(time) = time {
             request.set_timeout(time);
         }
-        let mut client = self.client.clone();
+        let (mut client, counted) = self.way().ok_or_else(status::internal)?;
         let opened = within(limits::QUERY_MAX, ORDER, client.watch_order(request)).await?;
-        let answers = opened.into_inner();
         let carried = |answer: OrderQueryServiceWatchOrderResponse| answer.response;
-        Ok(answers.map_ok(move |answer| carried(answer).unwrap_or_default()))
+        Ok(opened.into_inner().map_ok(move |answer| {
+            // Until the stream is dropped.
+            let _counted = &counted;
+            carried(answer).unwrap_or_default()
+        }))
     }
 
     /// Whether `customer_id` has an order of this id, or gets one within `time`; `None` when Order
@@ -210,4 +243,32 @@ fn passed_on(status: Status, service: &str) -> Status {
 /// What a watch that broke tells its client.
 pub(crate) fn watch_failed(status: Status) -> Status {
     passed_on(status, ORDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn watches_fill_one_connection_after_the_other() {
+        let channel = || Endpoint::from_static("http://order.test").connect_lazy();
+        let queries = OrderQueries::new(channel(), &[channel(), channel(), channel()]);
+        let room = messaging::limits::STREAMS_PER_CONNECTION_MAX as usize;
+        let open = || -> Vec<_> {
+            let ways = queries.watches.iter();
+            ways.map(|way| Arc::strong_count(&way.open) - 1).collect()
+        };
+        let mut held: Vec<_> = (0..room + 1).map(|_| queries.way()).collect();
+        assert_eq!(open(), [room, 1, 0]);
+        held.swap_remove(0);
+        held.push(queries.way());
+        assert_eq!(open(), [room, 1, 0]);
+        // More than there is room for: spread evenly.
+        held.extend((0..2 * room + 2).map(|_| queries.way()));
+        assert_eq!(open(), [room + 1, room + 1, room + 1]);
+        drop(held);
+        assert_eq!(open(), [0, 0, 0]);
+    }
 }

@@ -103,8 +103,10 @@ async fn serve(
         ids: Arc::new(SimIds(Arc::clone(&process))),
         spawner: Arc::new(SimSpawner(Arc::clone(&process))),
         order: nowhere.clone(),
+        watches: vec![nowhere.clone()],
         inventory: nowhere,
         guard: None,
+        tracer: messaging::trace::Tracer::off(),
     };
     let options = Options {
         partitions,

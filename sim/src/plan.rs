@@ -30,7 +30,7 @@ const SELDOM: [&str; 4] = [
 /// Deadlines up to here pass in a run; the others are further away than it lasts.
 const SOON_MS: i64 = 600_000;
 /// How long after its deadline the last waiter has gone.
-const TIMEOUT_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The lease time of every run.
 pub(crate) const LEASE_TIME: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! What a verified token says, and what a call needs of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -25,10 +26,21 @@ impl Claims {
         self.scopes.iter().any(|granted| granted == scope)
     }
 
+    /// How long it is worth sleeping at `now` before looking whether they have ended.
+    pub(super) fn remaining(&self, now: Timestamp) -> Duration {
+        let left = self.ends().saturating_sub(seconds(now));
+        Duration::from_secs(left).clamp(Duration::from_millis(100), limits::AUTH_LOOK_EVERY)
+    }
+
+    /// The second from which on they count no more.
+    fn ends(&self) -> u64 {
+        self.expires.saturating_add(limits::AUTH_SKEW.as_secs())
+    }
+
     /// Whether they have ended at `now`, give or take [`limits::AUTH_SKEW`].
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
-        seconds(now) >= self.expires.saturating_add(limits::AUTH_SKEW.as_secs())
+        seconds(now) >= self.ends()
     }
 }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 use ::http::{StatusCode, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::keys::{self, KeySet};
-use crate::limits;
+use crate::{limits, tls};
 
 /// The place of a key set, as a flag names it: a file, or a URL that begins with http:// or
 /// https://.
@@ -61,9 +61,6 @@ pub enum Error {
     /// The URL is none.
     #[error("not a usable URL: {0}")]
     Url(#[source] ::http::uri::InvalidUri),
-    /// There is nothing to check the server's certificate against.
-    #[error("this system's trusted certificates cannot be read: {0}")]
-    Roots(#[source] std::io::Error),
     /// The server did not answer in time, or not as HTTP says.
     #[error("no answer: {0}")]
     NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -90,14 +87,14 @@ enum From {
 type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 impl Source {
-    /// The key set at `location`. Nothing is read yet.
+    /// The key set at `location`; `tls` says whom to believe at an https:// URL. Nothing is read yet.
     ///
     /// # Errors
-    /// When the URL is none, or this system has no certificates to check a server's against.
-    pub fn new(location: &Location) -> Result<Self, Error> {
+    /// When the URL is none.
+    pub fn new(location: &Location, tls: Option<&tls::Client>) -> Result<Self, Error> {
         let from = match location {
             Location::File(path) => From::File(path.clone()),
-            Location::Url(url) => From::Url(url.parse().map_err(Error::Url)?, Box::new(client()?)),
+            Location::Url(url) => From::Url(url.parse().map_err(Error::Url)?, client(tls)),
         };
         Ok(Self { from })
     }
@@ -146,19 +143,18 @@ impl Source {
     }
 }
 
-/// A client that believes servers whose certificate comes from an authority that this system trusts.
-fn client() -> Result<HttpsClient, Error> {
-    let provider = rustls::crypto::ring::default_provider();
-    let config = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Roots(std::io::Error::other(error)))?
-        .with_native_roots()
-        .map_err(Error::Roots)?
-        .with_no_client_auth();
+/// A client that believes the servers that `tls` believes; without it none that has to be believed.
+fn client(tls: Option<&tls::Client>) -> Box<HttpsClient> {
+    let config = match tls {
+        Some(client) => ClientConfig::clone(&client.config()),
+        None => ClientConfig::builder()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth(),
+    };
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(config)
         .https_or_http()
         .enable_http1()
         .build();
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
+    Box::new(Client::builder(TokioExecutor::new()).build(connector))
 }

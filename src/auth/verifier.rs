@@ -90,6 +90,15 @@ impl Verifier {
         })
     }
 
+    /// Completes when `claims` have expired by the wall clock, which is looked at again and again because
+    /// it may jump.
+    pub async fn expiry(&self, claims: &Claims) {
+        let clock = &self.shared.clock;
+        while !claims.has_expired(clock.now()) {
+            clock.sleep(claims.remaining(clock.now())).await;
+        }
+    }
+
     /// What `token` says.
     ///
     /// # Errors

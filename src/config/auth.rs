@@ -1,5 +1,6 @@
 //! Whom the servers of this process let in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,6 +10,14 @@ use crate::auth::{Expected, Need, Verifier};
 use crate::clock::Clock;
 use crate::server::Guard;
 use crate::spawner::Spawner;
+use crate::tls::{self, ClientFiles, Flags};
+
+/// The flag, for messages; this client has no certificate of its own.
+const FLAGS: Flags = Flags {
+    ca: "--auth-jwks-ca",
+    cert: "",
+    key: "",
+};
 
 /// Bearer tokens. By default there are none, and everybody may do everything.
 #[derive(Args, Clone, Debug, Default)]
@@ -22,6 +31,16 @@ pub struct AuthArgs {
         requires = "auth_audience"
     )]
     pub auth_jwks: Option<Location>,
+
+    /// Authorities that the certificate of an https:// URL of the set may come from (PEM) [default: those
+    /// that this system trusts].
+    #[arg(
+        long,
+        env = "SHOP_AUTH_JWKS_CA",
+        value_name = "FILE",
+        requires = "auth_jwks"
+    )]
+    pub auth_jwks_ca: Option<PathBuf>,
 
     /// Who must have made it (iss).
     #[arg(
@@ -44,12 +63,18 @@ pub struct AuthArgs {
 
 /// The key set cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("--auth-jwks {location}: {source}")]
-pub struct Error {
-    /// The set, as given.
-    location: Location,
-    /// What is wrong with it.
-    source: source::Error,
+pub enum Error {
+    /// It cannot be had, or is none.
+    #[error("--auth-jwks {location}: {source}")]
+    Keys {
+        /// The set, as given.
+        location: Location,
+        /// What is wrong with it.
+        source: source::Error,
+    },
+    /// Its server cannot be believed as the flags say.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
 }
 
 impl AuthArgs {
@@ -57,7 +82,7 @@ impl AuthArgs {
     /// needs.
     ///
     /// # Errors
-    /// When the key set is a file that cannot be used.
+    /// When the key set is a file that cannot be used, or its authorities are.
     pub async fn guard(
         &self,
         need: fn(&str) -> Need,
@@ -73,16 +98,26 @@ impl AuthArgs {
             issuer: issuer.clone(),
             audience: audience.clone(),
         };
+        let tls = self.files().client_for(&location.to_string())?;
         let started = async {
-            let source = Source::new(location)?;
+            let source = Source::new(location, tls.as_ref())?;
             Verifier::start(source, expected, Arc::clone(clock), spawner).await
         };
         match started.await {
             Ok(verifier) => Ok(Some(Guard::new(verifier, need))),
-            Err(source) => Err(Error {
+            Err(source) => Err(Error::Keys {
                 location: location.clone(),
                 source,
             }),
+        }
+    }
+
+    fn files(&self) -> ClientFiles {
+        ClientFiles {
+            flags: FLAGS,
+            ca: self.auth_jwks_ca.clone(),
+            cert: None,
+            key: None,
         }
     }
 }

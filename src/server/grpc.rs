@@ -15,13 +15,15 @@ use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
-use tower::{Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::layers::{deadline, methods, observe, panic, shed};
+use super::share::Share;
 use super::{Error, Limits, Listener, connections, health_service};
 use crate::health::Health;
 use crate::tls;
+use crate::trace::Tracer;
 
 /// What every HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -97,9 +99,13 @@ pub async fn serve_grpc_within(
     routes: impl Into<RoutesBuilder>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Listener { socket, tls } = listener.into();
+    let Listener {
+        socket,
+        tls,
+        tracer,
+    } = listener.into();
     let routes: RoutesBuilder = routes.into();
-    let service = layered(routes.routes().prepare(), &limits, &shutdown);
+    let service = layered(routes.routes().prepare(), &limits, tracer, &shutdown);
     let http = http2_settings(&limits);
     connections::serve(socket, &limits, &shutdown, |stream| {
         connection(
@@ -113,11 +119,12 @@ pub async fn serve_grpc_within(
     .await
 }
 
-/// The services behind their defences, the outermost first: count calls, shed what is too much, watch the
+/// The services behind their defences, the outermost first: count and trace calls, shed what is too much, watch the
 /// deadline, turn a panic into INTERNAL.
 fn layered(
     routes: Routes,
     limits: &Limits,
+    tracer: Tracer,
     shutdown: &CancellationToken,
 ) -> impl Service<
     Request<Incoming>,
@@ -129,8 +136,8 @@ fn layered(
 + 'static {
     ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(Body::new))
-        .layer(observe::Layer)
-        .layer(shed::Layer::new(limits.calls_in_flight_max))
+        .layer(observe::Layer::new(tracer))
+        .layer(shed::Layer::new(limits))
         .layer(deadline::Layer::new(
             limits.call_deadline_max,
             limits.stream_drain_max,
@@ -173,10 +180,20 @@ async fn connection<S, I>(
         tracing::debug!("closed a connection that did not begin as it must");
         return;
     };
+    let share = Share::default();
+    let shared = share.clone();
+    let service = service.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(shared.clone());
+        request
+    });
     let connection = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return log_end(ended),
+        () = share.stalled(limits.answer_taken_max) => {
+            tracing::debug!("closed a connection that takes no answers");
+            return;
+        }
         () = shutdown.cancelled() => {}
         () = tokio::time::sleep(limits.connection_age_max) => {}
     }

@@ -51,10 +51,19 @@ pub async fn serve_http_within(
         .with_state(health)
         .route("/metrics", get(render).with_state(observed));
     let mut http = http1::Builder::new();
+    // A connection is not kept after its answer: its whole life is bounded, and who does not take the
+    // answer holds no place for long.
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_max);
+        .header_read_timeout(limits.handshake_max)
+        .keep_alive(false);
     let serving = connections::serve(listener, &limits, &shutdown, |stream| {
-        connection(stream, http.clone(), router.clone(), shutdown.clone())
+        let connection = connection(stream, http.clone(), router.clone(), shutdown.clone());
+        let within = tokio::time::timeout(limits.call_deadline_max, connection);
+        async move {
+            if within.await.is_err() {
+                tracing::debug!("closed an HTTP connection that took too long");
+            }
+        }
     });
     tokio::select! {
         served = serving => served,

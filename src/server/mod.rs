@@ -17,6 +17,7 @@ mod health;
 mod http;
 pub mod layers;
 mod listener;
+mod share;
 mod signals;
 
 pub use grpc::{routes, serve_grpc, serve_grpc_within};
@@ -33,6 +34,8 @@ pub struct Limits {
     pub call_deadline_max: Duration,
     /// [`limits::CALLS_IN_FLIGHT_MAX`].
     pub calls_in_flight_max: usize,
+    /// [`limits::STREAMS_IN_FLIGHT_MAX`].
+    pub streams_in_flight_max: usize,
     /// [`limits::CONNECTIONS_MAX`].
     pub connections_max: usize,
     /// [`limits::STREAMS_PER_CONNECTION_MAX`].
@@ -41,6 +44,8 @@ pub struct Limits {
     pub local_resets_max: usize,
     /// [`limits::HEADER_LIST_BYTES_MAX`].
     pub header_list_bytes_max: u32,
+    /// [`limits::ANSWER_TAKEN_MAX`].
+    pub answer_taken_max: Duration,
     /// [`limits::HANDSHAKE_MAX`].
     pub handshake_max: Duration,
     /// [`limits::KEEPALIVE_INTERVAL`].
@@ -62,10 +67,12 @@ impl Default for Limits {
         Self {
             call_deadline_max: limits::CALL_DEADLINE_MAX,
             calls_in_flight_max: limits::CALLS_IN_FLIGHT_MAX,
+            streams_in_flight_max: limits::STREAMS_IN_FLIGHT_MAX,
             connections_max: limits::CONNECTIONS_MAX,
             streams_per_connection_max: limits::STREAMS_PER_CONNECTION_MAX,
             local_resets_max: limits::LOCAL_RESETS_MAX,
             header_list_bytes_max: limits::HEADER_LIST_BYTES_MAX,
+            answer_taken_max: limits::ANSWER_TAKEN_MAX,
             handshake_max: limits::HANDSHAKE_MAX,
             keepalive_interval: limits::KEEPALIVE_INTERVAL,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,

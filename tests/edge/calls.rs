@@ -18,6 +18,16 @@ use crate::service::{GET_ORDER, Server, WATCH_ORDER, get, soon, watch_request};
 /// `grpc-status`. `message` is the
 /// framed request.
 async fn call_with_timeout(server: &Server, path: &str, timeout: &str, message: Vec<u8>) -> String {
+    call_with_header(server, path, ("grpc-timeout", timeout), message).await
+}
+
+/// As [`call_with_timeout`], with any header.
+pub(crate) async fn call_with_header(
+    server: &Server,
+    path: &str,
+    (name, value): (&str, &str),
+    message: Vec<u8>,
+) -> String {
     let stream = TcpStream::connect(server.addr).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -27,7 +37,7 @@ async fn call_with_timeout(server: &Server, path: &str, timeout: &str, message: 
         let request = hyper::Request::post(format!("http://edge.test{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .header("grpc-timeout", timeout)
+            .header(name, value)
             .body(Full::new(bytes::Bytes::from(message)))
             .unwrap();
         let response = sender.send_request(request).await.unwrap();
@@ -46,7 +56,7 @@ async fn call_with_timeout(server: &Server, path: &str, timeout: &str, message: 
 
 /// The framed message that asks for an order: not compressed, length, in field 1 a message whose
 /// field 1 is the id as text.
-fn framed(order_id: &str) -> Vec<u8> {
+pub(crate) fn framed(order_id: &str) -> Vec<u8> {
     let len = u8::try_from(order_id.len()).unwrap();
     let mut frame = vec![0, 0, 0, 0, len + 4, 0x0a, len + 2, 0x0a, len];
     frame.extend_from_slice(order_id.as_bytes());

@@ -1,5 +1,7 @@
 //! Reflection, and what operators see over HTTP.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use messaging::health::{Condition, Health};
 use messaging::server::{self, Limits};
@@ -55,6 +57,62 @@ async fn readiness_tells_the_condition_of_every_part() {
     assert_eq!(code, 200);
     assert!(metrics.contains("build_info"), "{metrics}");
 
+    shutdown.cancel();
+    soon(task.join()).await.unwrap();
+}
+
+/// Reads until the server ends the connection; how many bytes came.
+async fn read_all(mut stream: TcpStream) -> usize {
+    let mut read = Vec::new();
+    // A connection that is cut off has ended too.
+    let _ = soon(stream.read_to_end(&mut read)).await;
+    read.len()
+}
+
+#[tokio::test]
+async fn operators_connections_are_bounded_in_number_and_time() {
+    let listener = server::bind("--listen-http", "127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let limits = Limits {
+        connections_max: 3,
+        handshake_max: Duration::from_millis(200),
+        call_deadline_max: Duration::from_millis(600),
+        ..Limits::default()
+    };
+    let shutdown = CancellationToken::new();
+    let serving = server::serve_http_within(
+        limits,
+        listener,
+        vec![],
+        telemetry::metrics(),
+        shutdown.clone(),
+    );
+    let task = TokioSpawner.spawn("http", Box::pin(async { serving.await.unwrap() }));
+    let attack = async |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    };
+    // Each holds one of three places, until its time is over.
+    let held = [
+        attack(b"").await,
+        attack(b"GET /livez HTTP/1.1\r\nhost: e").await,
+        attack(b"POST /livez HTTP/1.1\r\ncontent-length: 9999999999\r\n\r\nx").await,
+    ];
+    assert_eq!(fetch(addr, "/livez").await.0, 200);
+    for stream in held {
+        read_all(stream).await;
+    }
+    // One request each: a second one is not answered.
+    let both = b"GET /livez HTTP/1.1\r\nhost: e\r\n\r\n".repeat(2);
+    let answered = read_all(attack(&both).await).await;
+    assert!(answered > 0 && answered < 250, "{answered} bytes");
+    // Who says it is compressed, or sends large headers, gets no more than a refusal.
+    let large = format!("GET /livez HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let _ = stream.write_all(large.as_bytes()).await;
+    assert!(read_all(stream).await < 250);
+    assert_eq!(fetch(addr, "/livez").await.0, 200);
     shutdown.cancel();
     soon(task.join()).await.unwrap();
 }

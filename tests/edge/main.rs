@@ -9,6 +9,7 @@
     reason = "an attacker opens sockets of its own"
 )]
 
+mod attacks;
 mod calls;
 #[path = "../common/certificates.rs"]
 mod certificates;

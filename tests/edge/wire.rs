@@ -12,15 +12,20 @@ use crate::service::soon;
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Frame types.
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
 
 /// Flags of HEADERS.
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
+
+/// The setting that says how much of each answer may come unasked (RFC 9113, section 6.5.2).
+pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// Error codes.
 pub(crate) const NO_ERROR: u32 = 0;
@@ -55,9 +60,18 @@ impl Wire {
 
     /// Connects, sends preface and empty SETTINGS.
     pub(crate) async fn open(addr: SocketAddr) -> Self {
+        Self::open_with(addr, &[]).await
+    }
+
+    /// As [`Wire::open`], with settings.
+    pub(crate) async fn open_with(addr: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let mut wire = Self::connect(addr).await;
         wire.write(PREFACE).await;
-        wire.write(&frame(SETTINGS, 0, 0, &[])).await;
+        let settings = settings.iter();
+        let settings: Vec<u8> = settings
+            .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
+        wire.write(&frame(SETTINGS, 0, 0, &settings)).await;
         wire
     }
 
@@ -121,6 +135,17 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 /// The HEADERS frame of a gRPC request to `path` on `stream`; the body is still to come.
 pub(crate) fn request(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &header_block(path))
+}
+
+/// A HEADERS frame of a request to `path` that is to be continued.
+pub(crate) fn half_a_request(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, 0, stream, &header_block(path))
+}
+
+/// A whole request to `path` on `stream`, with this message.
+pub(crate) fn call(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
+    let body = frame(DATA, END_STREAM, stream, message);
+    [request(stream, path), body].concat()
 }
 
 /// A header block (RFC 7541) with indexed and literal fields, never Huffman coded.

@@ -105,7 +105,8 @@ def encoder():
             # TopicRecordNameStrategy: a topic holds several types, each with a subject of its own.
             "subject.name.strategy": topic_record_subject_name_strategy,
             "auto.register.schemas": False,  # the contract is the store's, not the client's
-            "validate.strict": True,
+            # No field beside the schema's; one that is left out has its default, as `reserve_by` here.
+            "validate.strict.allow.default": True,
         },
     )
     return lambda command: serialize(command, SerializationContext(TOPIC, MessageField.VALUE))

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{self, Broker, Peer};
 use super::limits::{
-    CONNECTIONS_MAX, DRAIN_MAX, FRAME_BYTES_MAX, IDLE_MAX, SOCKET_BUFFER_BYTES, TCP_SEGMENT_BYTES,
-    TRANSFER_MAX,
+    CONNECTIONS_MAX, DRAIN_MAX, FIRST_REQUEST_MAX, FRAME_BYTES_MAX, FRAME_BYTES_SMALL, IDLE_MAX,
+    REQUESTS_BYTES_MAX, SOCKET_BUFFER_BYTES, TCP_SEGMENT_BYTES, TRANSFER_MAX,
 };
 use super::{Config, Error};
 use crate::clock;
@@ -34,6 +34,7 @@ pub(super) async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(retain(Arc::clone(broker), config.clone(), shutdown.clone()));
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(REQUESTS_BYTES_MAX / FRAME_BYTES_SMALL));
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -45,8 +46,9 @@ pub(super) async fn serve(
                         continue;
                     };
                     let (broker, shutdown) = (Arc::clone(broker), shutdown.clone());
+                    let room = Arc::clone(&room);
                     tasks.spawn(async move {
-                        if let Err(error) = converse(&broker, stream, &shutdown).await {
+                        if let Err(error) = converse(&broker, &room, stream, &shutdown).await {
                             tracing::debug!(%peer, %error, "closed a connection");
                         }
                         drop(slot);
@@ -121,6 +123,7 @@ pub(super) enum Closed {
 /// Answers the requests of one connection, in order, until the client is gone.
 async fn converse(
     broker: &Arc<Broker>,
+    room: &Semaphore,
     stream: TcpStream,
     shutdown: &CancellationToken,
 ) -> Result<(), Closed> {
@@ -130,22 +133,37 @@ async fn converse(
         reached: SocketAddr::new(reached.ip().to_canonical(), reached.port()),
         shutdown,
     };
-    exchange(broker, &peer, stream).await
+    exchange(broker, room, &peer, stream).await
 }
 
 /// Frames in, frames out, over whatever carries them.
 pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     broker: &Arc<Broker>,
+    room: &Semaphore,
     peer: &Peer<'_>,
     stream: S,
 ) -> Result<(), Closed> {
     let mut stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
+    // Whoever has asked something may rest, and take longer.
+    let (mut idle_max, mut transfer_max) = (FIRST_REQUEST_MAX, FIRST_REQUEST_MAX);
     loop {
-        let frame = tokio::select! {
-            () = peer.shutdown.cancelled() => return Ok(()),
-            frame = timeout(IDLE_MAX, read_frame(&mut stream)) => frame.map_err(|_| Closed::Slow)??,
+        let request = async {
+            let began = timeout(idle_max, stream.fill_buf()).await;
+            if began.map_err(|_| Closed::Slow)??.is_empty() {
+                return Ok(None);
+            }
+            let frame = timeout(transfer_max, read_frame(&mut stream, room)).await;
+            frame.map_err(|_| Closed::Slow)?
         };
-        let Some(frame) = frame else { return Ok(()) };
+        let request = tokio::select! {
+            () = peer.shutdown.cancelled() => return Ok(()),
+            request = request => request?,
+        };
+        // The room of a request is given back once it is answered.
+        let Some((frame, _room)) = request else {
+            return Ok(());
+        };
+        (idle_max, transfer_max) = (IDLE_MAX, TRANSFER_MAX);
         metrics::counter!("embedded_log_received_bytes_total").increment(frame.len() as u64);
         if let Some(response) = api::answer(broker, peer, frame).await? {
             let written = timeout(TRANSFER_MAX, stream.write_all(&response)).await;
@@ -155,10 +173,11 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// The next frame without its length, or None at the end of the stream.
-async fn read_frame<S: AsyncRead + Unpin>(
+/// The next frame without its length, and the room that it takes; None if the stream ends before it.
+async fn read_frame<'r, S: AsyncRead + Unpin>(
     stream: &mut BufReader<S>,
-) -> Result<Option<Bytes>, Closed> {
+    room: &'r Semaphore,
+) -> Result<Option<(Bytes, Option<SemaphorePermit<'r>>)>, Closed> {
     let mut length = [0; 4];
     match stream.read_exact(&mut length).await {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -169,19 +188,27 @@ async fn read_frame<S: AsyncRead + Unpin>(
         .ok()
         .filter(|length| *length <= FRAME_BYTES_MAX)
         .ok_or(Closed::FrameLength(announced))?;
+    // Memory grows with what has arrived, not with what was announced, and so does what is taken of the
+    // room: who announces much and sends little keeps nobody waiting.
     let mut frame = BytesMut::new();
-    let body = async {
-        // Memory grows with what has arrived, not with what was announced.
-        let mut limited = stream.take(length as u64);
-        while frame.len() < length {
-            if limited.read_buf(&mut frame).await? == 0 {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+    let mut allowed = FRAME_BYTES_SMALL;
+    let mut taken: Option<SemaphorePermit<'r>> = None;
+    while frame.len() < length {
+        if frame.len() == allowed {
+            // The semaphore is never closed.
+            if let Ok(more) = room.acquire().await {
+                match &mut taken {
+                    Some(taken) => taken.merge(more),
+                    None => taken = Some(more),
+                }
             }
+            allowed += FRAME_BYTES_SMALL;
         }
-        Ok(())
-    };
-    timeout(TRANSFER_MAX, body)
-        .await
-        .map_err(|_| Closed::Slow)??;
-    Ok(Some(frame.freeze()))
+        let wanted = allowed.min(length) - frame.len();
+        let mut limited = (&mut *stream).take(wanted as u64);
+        if limited.read_buf(&mut frame).await? == 0 {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+    }
+    Ok(Some((frame.freeze(), taken)))
 }

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// Longest request frame, in bytes; a longer one closes the connection before it is read.
 pub(super) const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Bytes of requests that arrive or are being answered, of all connections together (queued.max.request.bytes);
+/// a connection's first [`FRAME_BYTES_SMALL`] do not count, so that what is small never waits.
+pub(super) const REQUESTS_BYTES_MAX: usize = 64 << 20;
+/// See [`REQUESTS_BYTES_MAX`]: also the portions in which a larger request asks for room.
+pub(super) const FRAME_BYTES_SMALL: usize = 64 << 10;
 /// Longest record batch: 1 MiB of payload and the overhead of its headers (message.max.bytes).
 pub(super) const BATCH_BYTES_MAX: usize = (1 << 20) + (16 << 10);
 /// Longest record batch once decompressed; more would burden every consumer.
@@ -32,6 +37,8 @@ pub(super) const GROUPS_MAX: usize = 1000;
 pub(super) const GROUP_MEMBERS_MAX: usize = 100;
 /// Longest long poll.
 pub(super) const FETCH_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A new connection must have sent a whole request within this time; every client does at once.
+pub(super) const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
 /// A connection that sends nothing for this long is closed (connections.max.idle.ms).
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(600);
 /// A request must arrive, and its response must be taken, within this time.

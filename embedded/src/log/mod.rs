@@ -130,8 +130,10 @@ impl Log {
             reached: std::net::SocketAddr::from(([127, 0, 0, 1], 9092)),
             shutdown: &CancellationToken::new(),
         };
+        let room =
+            tokio::sync::Semaphore::new(limits::REQUESTS_BYTES_MAX / limits::FRAME_BYTES_SMALL);
         let stream = tokio::io::join(sent, &mut answers);
-        let ended = connection::exchange(&self.broker, &peer, stream).await;
+        let ended = connection::exchange(&self.broker, &room, &peer, stream).await;
         (answers, ended.err().map(|closed| closed.to_string()))
     }
 }

@@ -1,9 +1,10 @@
 //! The schema registry: Confluent's REST API over one file, Avro only.
 //!
-//! `http` maps paths to the calls of `store`, `store` keeps subjects, versions and settings in a
+//! `connection` bounds each connection, `http` maps paths to the calls of `store`, `store` keeps subjects, versions and settings in a
 //! journal, and asks the crate `evolution` what may follow what; `failure` holds Confluent's error
 //! codes.
 
+mod connection;
 #[cfg(test)]
 mod durability;
 mod failure;
@@ -14,7 +15,6 @@ mod store;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,9 +22,6 @@ use self::store::Store;
 pub use crate::Error;
 use crate::files::lock::DirLock;
 use crate::files::real::RealFiles;
-
-/// How long requests may take to finish when the registry is shut down.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Settings of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,19 +69,7 @@ impl Registry {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        let listen = |source| Error::Listener { source };
-        listener.set_nonblocking(true).map_err(listen)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(listen)?;
-        let serving = axum::serve(listener, http::routes(Arc::clone(&self.store)))
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        let too_long = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN_MAX).await;
-        };
-        tokio::select! {
-            served = serving.into_future() => served.map_err(listen),
-            () = too_long => Ok(()),
-        }
+        connection::serve(http::routes(Arc::clone(&self.store)), listener, shutdown).await
     }
 
     /// The REST API without a socket, for trials.

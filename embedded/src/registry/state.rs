@@ -15,6 +15,8 @@ pub(super) const LEVEL: Level = Level::Backward;
 #[derive(Debug, Default)]
 pub(super) struct State {
     schemas: BTreeMap<u32, Known>,
+    /// Bytes of the schemas' texts.
+    bytes: usize,
     by_canonical: HashMap<String, u32>,
     /// The schema id of each version; version n is at n - 1.
     subjects: BTreeMap<String, Vec<u32>>,
@@ -105,6 +107,7 @@ impl State {
             return false;
         };
         self.by_canonical.insert(canonical, id);
+        self.bytes += text.len();
         self.schemas.insert(id, Known { text, schema }).is_none()
     }
 
@@ -134,6 +137,26 @@ impl State {
     /// How many schemas there are.
     pub(super) fn schemas(&self) -> usize {
         self.schemas.len()
+    }
+
+    /// How many bytes their texts have.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many subjects there are.
+    pub(super) fn subjects(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// How many levels are set.
+    pub(super) fn levels(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// How many modes are set.
+    pub(super) fn modes(&self) -> usize {
+        self.modes.len()
     }
 
     /// The subjects whose names begin like this.

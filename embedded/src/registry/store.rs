@@ -13,6 +13,10 @@ use evolution::schema::{self, Schema};
 
 /// Most schemas; they are kept in memory.
 const SCHEMAS_MAX: usize = 10_000;
+/// Most bytes of the texts of all schemas; parsed they take some ten times as much.
+const SCHEMAS_BYTES_MAX: usize = 32 << 20;
+/// Most subjects that have a version, a level or a mode of their own, each.
+const SUBJECTS_MAX: usize = 10_000;
 /// Longest name of a subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1024;
 
@@ -89,6 +93,14 @@ impl Store {
                     "there are {SCHEMAS_MAX} schemas already"
                 )));
             }
+            if known.is_none() && state.bytes() + text.len() > SCHEMAS_BYTES_MAX {
+                return Err(Failure::Storage(format!(
+                    "the schemas would have more than {SCHEMAS_BYTES_MAX} bytes"
+                )));
+            }
+            if ids.is_empty() && state.subjects() >= SUBJECTS_MAX {
+                return Err(too_many_subjects());
+            }
             let id = known.unwrap_or_else(|| state.next_id());
             let version = ids.len() as u32 + 1;
             let schema = known.is_none().then(|| text.to_owned());
@@ -149,6 +161,9 @@ impl Store {
         subject.as_deref().map_or(Ok(()), valid)?;
         let mut journal = self.lock();
         let before = self.state().own_level(subject.as_deref());
+        if before.is_none() && self.state().levels() >= SUBJECTS_MAX {
+            return Err(too_many_subjects());
+        }
         self.record(&mut journal, Entry::Level { subject, level })?;
         Ok(before)
     }
@@ -163,6 +178,9 @@ impl Store {
         subject.as_deref().map_or(Ok(()), valid)?;
         let mut journal = self.lock();
         let before = self.state().own_mode(subject.as_deref());
+        if before.is_none() && self.state().modes() >= SUBJECTS_MAX {
+            return Err(too_many_subjects());
+        }
         self.record(&mut journal, Entry::Mode { subject, mode })?;
         Ok(before)
     }
@@ -181,6 +199,10 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_many_subjects() -> Failure {
+    Failure::Storage(format!("there are {SUBJECTS_MAX} subjects already"))
 }
 
 /// Whether a subject may be called this.

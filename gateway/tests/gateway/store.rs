@@ -67,8 +67,10 @@ impl Store {
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
             order: endpoint(services_addr).connect_lazy(),
+            watches: vec![endpoint(services_addr).connect_lazy()],
             inventory: endpoint(services_addr).connect_lazy(),
             guard: None,
+            tracer: messaging::trace::Tracer::off(),
         };
         let options = Options {
             partitions: PARTITIONS,

@@ -37,7 +37,7 @@ fn token_of(issuer: &Issuer) -> String {
 
 async fn start(location: &str) -> Result<Verifier, Error> {
     let location: Location = location.parse().unwrap();
-    let source = Source::new(&location)?;
+    let source = Source::new(&location, None)?;
     Verifier::start(source, expected(), Arc::new(SystemClock), &TokioSpawner).await
 }
 

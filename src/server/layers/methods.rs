@@ -3,7 +3,7 @@
 //! Metrics carry a method's name as a label. A client can call any path, and a layer may refuse the
 //! call before anybody knows that there is no such method: so only names from here become labels.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use prost::Message;
@@ -12,7 +12,8 @@ use prost_types::FileDescriptorSet;
 /// What every other path is called.
 pub(in crate::server) const UNKNOWN: &str = "unknown";
 
-static SERVED: RwLock<Option<HashSet<&'static str>>> = RwLock::new(None);
+/// Each with whether it answers with a stream.
+static SERVED: RwLock<Option<HashMap<&'static str, bool>>> = RwLock::new(None);
 
 /// Adds the methods of those services in an encoded `FileDescriptorSet` that are served. A set that
 /// cannot be read adds none: reflection refuses it.
@@ -28,9 +29,9 @@ pub(in crate::server) fn serve(descriptors: &[u8], is_served: impl Fn(&str) -> b
             }
             for method in &service.method {
                 let path = format!("/{name}/{}", method.name());
-                if !served.contains(path.as_str()) {
+                if !served.contains_key(path.as_str()) {
                     // As many as the program has methods, once each.
-                    served.insert(path.leak());
+                    served.insert(path.leak(), method.server_streaming());
                 }
             }
         }
@@ -40,8 +41,19 @@ pub(in crate::server) fn serve(descriptors: &[u8], is_served: impl Fn(&str) -> b
 /// The name under which calls of `path` are counted.
 pub(in crate::server) fn name(path: &str) -> &'static str {
     let served = SERVED.read().unwrap_or_else(PoisonError::into_inner);
-    let known = served.as_ref().and_then(|served| served.get(path));
-    known.copied().unwrap_or(UNKNOWN)
+    let known = served
+        .as_ref()
+        .and_then(|served| served.get_key_value(path));
+    known.map_or(UNKNOWN, |(name, _)| *name)
+}
+
+/// Whether calls of `path` are answered with a stream.
+pub(in crate::server) fn streams(path: &str) -> bool {
+    let served = SERVED.read().unwrap_or_else(PoisonError::into_inner);
+    served
+        .as_ref()
+        .and_then(|served| served.get(path).copied())
+        .unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -55,8 +67,10 @@ mod tests {
         serve(set, |service| service == "grpc.health.v1.Health");
         let check = "/grpc.health.v1.Health/Check";
         assert_eq!(name(check), check);
+        assert!(!streams(check) && streams("/grpc.health.v1.Health/Watch"));
         for made_up in ["/grpc.health.v1.Health/Chick", "/a/b", ""] {
             assert_eq!(name(made_up), UNKNOWN);
+            assert!(!streams(made_up));
         }
     }
 }

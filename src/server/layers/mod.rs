@@ -1,11 +1,13 @@
 //! What stands between the wire and the services.
 
 pub mod deadline;
+mod expiry;
 pub mod guard;
 pub(super) mod methods;
 pub(super) mod observe;
 pub(super) mod panic;
 pub(super) mod shed;
+mod traced;
 
 pub use deadline::Deadline;
 pub use guard::Guard;

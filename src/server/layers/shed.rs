@@ -9,26 +9,40 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
-use super::OPEN;
+use super::{OPEN, methods};
+use crate::server::Limits;
+use crate::server::share::{Kind, Place, Share};
 use crate::status;
 
-/// Limits the calls in flight over all connections; a call ends with the last byte of its answer,
-/// so an open stream counts.
+/// Limits the calls in flight over all connections, those that answer with a stream apart from the
+/// others; a call ends with the last byte of its answer, so an open stream counts. What is left is
+/// shared: see [`Share::take`].
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Layer {
-    permits: Arc<Semaphore>,
+    places: Places,
+}
+
+/// For calls with one answer, and for those with a stream.
+#[derive(Clone, Debug)]
+struct Places {
+    calls: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
 }
 
 impl Layer {
-    pub(in crate::server) fn new(calls_max: usize) -> Self {
+    pub(in crate::server) fn new(limits: &Limits) -> Self {
         shed().increment(0);
+        let places = |max| Arc::new(Semaphore::new(max));
         Self {
-            permits: Arc::new(Semaphore::new(calls_max)),
+            places: Places {
+                calls: places(limits.calls_in_flight_max),
+                streams: places(limits.streams_in_flight_max),
+            },
         }
     }
 }
@@ -44,7 +58,7 @@ impl<S> tower::Layer<S> for Layer {
     fn layer(&self, inner: S) -> Shed<S> {
         Shed {
             inner,
-            permits: Arc::clone(&self.permits),
+            places: self.places.clone(),
         }
     }
 }
@@ -53,7 +67,7 @@ impl<S> tower::Layer<S> for Layer {
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Shed<S> {
     inner: S,
-    permits: Arc<Semaphore>,
+    places: Places,
 }
 
 impl<S> Service<Request<Body>> for Shed<S>
@@ -70,24 +84,36 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if OPEN
-            .iter()
-            .any(|prefix| request.uri().path().starts_with(prefix))
-        {
+        let path = request.uri().path();
+        if OPEN.iter().any(|prefix| path.starts_with(prefix)) {
             return Box::pin(self.inner.call(request));
         }
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        let (kind, places, told) = match methods::streams(path) {
+            true => (
+                Kind::Stream,
+                &self.places.streams,
+                "too many streams are open; try again later",
+            ),
+            false => (
+                Kind::Call,
+                &self.places.calls,
+                "too many calls at once; try again later",
+            ),
+        };
+        let share = request.extensions().get::<Share>().cloned();
+        let Some(mut place) = share.unwrap_or_default().take(kind, places) else {
             shed().increment(1);
-            let refusal = status::exhausted("too many calls at once; try again later");
+            let refusal = status::exhausted(told);
             return Box::pin(std::future::ready(Ok(refusal.into_http())));
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await?;
+            place.answered();
             Ok(response.map(|inner| {
                 Body::new(Held {
                     inner,
-                    _permit: permit,
+                    _place: place,
                 })
             }))
         })
@@ -97,7 +123,7 @@ where
 /// A body that counts as a call in flight until it is dropped.
 struct Held {
     inner: Body,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl http_body::Body for Held {

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::failure::Failure;
 use super::store::Store;
@@ -23,6 +24,11 @@ use super::store::Store;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Longest request body.
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Schemas that are parsed and compared at one time: each may take a hundred times its text's memory.
+const JUDGED_AT_ONCE: usize = 4;
+/// Held while that is done.
+static JUDGING: Semaphore = Semaphore::const_new(JUDGED_AT_ONCE);
 
 type Registry = Shared<Arc<Store>>;
 type Answer = Result<Json, Failure>;
@@ -136,10 +142,16 @@ async fn shaped(response: Response) -> Response {
     }
 }
 
-/// Runs what may wait for the disk off the async threads.
+/// Runs what may wait for the disk, or thinks for long, off the async threads, a few at one time.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let turn = JUDGING.acquire().await;
+    let done = tokio::task::spawn_blocking(move || {
+        // Until it is done, whether its client waits or not.
+        let _turn = turn;
+        work()
+    });
+    let done = done.await;
     done.unwrap_or_else(|error| Err(Failure::Storage(error.to_string())))
 }

@@ -30,8 +30,11 @@ pub(super) async fn register(
     Path(subject): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let given = Given::read(&body)?;
-    let id = blocking(move || store.register(&subject, &given.text, given.id)).await?;
+    let register = move || {
+        let given = Given::read(&body)?;
+        store.register(&subject, &given.text, given.id)
+    };
+    let id = blocking(register).await?;
     Json::of(json!({"id": id}))
 }
 
@@ -40,7 +43,8 @@ pub(super) async fn look_up(
     Path(subject): Path<String>,
     body: Bytes,
 ) -> Answer {
-    Json::of(store.look_up(&subject, &Given::read(&body)?.text)?)
+    let look = move || store.look_up(&subject, &Given::read(&body)?.text);
+    Json::of(blocking(look).await?)
 }
 
 pub(super) async fn version(
@@ -143,8 +147,8 @@ pub(super) async fn check_next(
     Query(check): Query<Check>,
     body: Bytes,
 ) -> Answer {
-    let findings = store.check_next(&subject, &Given::read(&body)?.text)?;
-    verdict(findings, &check)
+    let compare = move || store.check_next(&subject, &Given::read(&body)?.text);
+    verdict(blocking(compare).await?, &check)
 }
 
 pub(super) async fn check_against(
@@ -154,8 +158,8 @@ pub(super) async fn check_against(
     body: Bytes,
 ) -> Answer {
     let version = request::version(&version)?;
-    let findings = store.check_against(&subject, version, &Given::read(&body)?.text)?;
-    verdict(findings, &check)
+    let compare = move || store.check_against(&subject, version, &Given::read(&body)?.text);
+    verdict(blocking(compare).await?, &check)
 }
 
 fn verdict(findings: Vec<String>, check: &Check) -> Answer {
