@@ -44,7 +44,11 @@ pub fn run(data: &[u8]) {
 fn traced(text: &str) {
     if let Ok(context) = text.parse::<SpanContext>() {
         assert!(context.trace_id != 0 && context.span_id != 0);
-        assert_eq!(context.to_string().parse(), Ok(context), "{text}");
+        assert_eq!(
+            context.to_string().parse::<SpanContext>(),
+            Ok(context),
+            "{text}"
+        );
         assert_eq!(context.is_sampled(), context.flags() & 1 == 1);
     }
 }
