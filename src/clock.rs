@@ -48,11 +48,23 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text is no time of RFC 3339, whose years are 0 to 9999, also once it is told in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time of the years 0 to 9999 in RFC 3339")]
+pub struct NotATime;
+
+/// The first and the last millisecond of RFC 3339.
+const CALENDAR: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
 impl std::str::FromStr for Timestamp {
-    type Err = chrono::ParseError;
+    type Err = NotATime;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        chrono::DateTime::parse_from_rfc3339(text).map(|time| Self(time.timestamp_millis()))
+        let time = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| NotATime)?;
+        // An offset or a leap second may lie behind the last year.
+        let millis = time.timestamp_millis();
+        let told = CALENDAR.contains(&millis).then_some(Self(millis));
+        told.ok_or(NotATime)
     }
 }
 
@@ -119,6 +131,24 @@ mod tests {
     fn a_timestamp_survives_its_text_form() {
         let time = Timestamp(1_795_000_000_123);
         assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
+    }
+
+    #[test]
+    fn a_text_is_a_time_that_can_be_told_again() {
+        for (text, told) in [
+            (
+                "9999-12-31T23:59:59.9999Z",
+                Some("9999-12-31T23:59:59.999Z"),
+            ),
+            ("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00.000Z")),
+            ("9999-12-31T23:59:59-00:01", None),
+            ("9999-12-31T23:59:60Z", None),
+            ("0000-01-01T00:00:00+00:01", None),
+            ("now", None),
+        ] {
+            let read = text.parse::<Timestamp>().map(|time| time.to_string());
+            assert_eq!(read.as_deref().ok(), told, "{text}");
+        }
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub const REGISTRY_NOT_FOUND_TTL: Duration = Duration::from_millis(200);
 /// Bytes that the decoding of one datum may allocate for a single value, whatever length the datum
 /// announces: a record is at most 1 MiB.
 pub const DATUM_ALLOCATION_MAX: usize = 1 << 20;
+/// How deep the values of a datum may be nested that was written with a foreign schema: each level
+/// takes some of the stack of whoever decodes it, and a schema that names itself has no end.
+pub const DATUM_DEPTH_MAX: usize = 64;
+/// Bytes of memory that a datum of a foreign schema may take decoded, by a rough count: a few bytes
+/// and a schema made for it can stand for any number of values.
+pub const DATUM_MEMORY_MAX: usize = 16 << 20;
 /// How often a schema id that the registry does not know is asked for before its record is parked:
 /// a registry that lags behind its writers gets this many chances.
 pub const REGISTRY_NOT_FOUND_TRIES: u32 = 3;

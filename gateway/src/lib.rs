@@ -20,6 +20,7 @@
 //! | `preparation` | topics and schemas, in the background |
 //! | `writable` | the way into the log, once it is open |
 //! | `wiring` | the adapters |
+//! | `testing` | requests without a server, for trials (feature `test-util`) |
 
 use std::error::Error as StdError;
 use std::net::TcpListener;
@@ -71,6 +72,8 @@ mod preparation;
 mod queries;
 pub mod rate;
 mod request;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod visitor;
 mod wiring;
 mod writable;

@@ -10,11 +10,11 @@ use super::Error;
 use super::schema::{Compiled, Schema};
 
 /// What stands between a writer's schema and a reader's.
-pub(super) enum Resolution {
+pub(super) enum Resolution<'s> {
     /// Nothing: both lay out the same bytes.
     Same,
     /// Fields that came or went, symbols that are read as the default one.
-    By(Box<GenericDatumReader<'static>>),
+    By(Box<GenericDatumReader<'s>>),
     /// They are not compatible, and why.
     None(String),
 }
@@ -23,7 +23,10 @@ pub(super) enum Resolution {
 ///
 /// # Errors
 /// When `reader` is not a usable schema.
-pub(super) fn resolve(writer: &Compiled, reader: &'static str) -> Result<Arc<Resolution>, Error> {
+pub(super) fn resolve<'s>(
+    writer: &Compiled<'s>,
+    reader: &'static str,
+) -> Result<Arc<Resolution<'s>>, Error> {
     let known = writer
         .readers
         .read()
@@ -47,7 +50,7 @@ fn is_same(one: &str, other: &str) -> bool {
     std::ptr::eq(one, other) || one == other
 }
 
-fn compare(writer: &Compiled, reader: &Compiled) -> Result<Resolution, Error> {
+fn compare<'s>(writer: &Compiled<'s>, reader: &Compiled<'static>) -> Result<Resolution<'s>, Error> {
     if writer.layout == reader.layout {
         return Ok(Resolution::Same);
     }

@@ -18,21 +18,21 @@ use crate::limits::DATUM_ALLOCATION_MAX;
 /// What is parsed stays for as long as the process: a service knows the schemas that its registry
 /// knows, and remembers them anyway.
 #[derive(Clone, Copy)]
-pub struct Schema(&'static Compiled);
+pub struct Schema(&'static Compiled<'static>);
 
 /// A schema with all that is made from it once.
-pub(super) struct Compiled {
+pub(super) struct Compiled<'s> {
     pub(super) name: String,
     pub(super) text: String,
     /// As compatibility looks at it.
     pub(super) shape: evolution::Schema,
-    /// Its Parsing Canonical Form: two schemas that share it write the same bytes.
+    /// Two schemas that share it write the same bytes.
     pub(super) layout: String,
-    pub(super) avro: &'static apache_avro::Schema,
-    pub(super) writer: GenericDatumWriter<'static>,
-    pub(super) reader: GenericDatumReader<'static>,
+    pub(super) avro: &'s apache_avro::Schema,
+    pub(super) writer: GenericDatumWriter<'s>,
+    pub(super) reader: GenericDatumReader<'s>,
     /// How those who read it do, each by the literal text of its own schema.
-    pub(super) readers: RwLock<Vec<(&'static str, Arc<Resolution>)>>,
+    pub(super) readers: RwLock<Vec<(&'static str, Arc<Resolution<'s>>)>>,
 }
 
 impl Schema {
@@ -46,7 +46,9 @@ impl Schema {
         if let Some(schema) = known.get(text) {
             return Ok(*schema);
         }
-        let compiled: &'static Compiled = Box::leak(Box::new(compile(text)?));
+        let (shape, avro) = read(text)?;
+        let avro = Box::leak(Box::new(avro));
+        let compiled: &'static Compiled<'static> = Box::leak(Box::new(compile(text, shape, avro)?));
         known.insert(&compiled.text, Self(compiled));
         Ok(Self(compiled))
     }
@@ -62,7 +64,7 @@ impl Schema {
         evolution::check(level, &self.0.shape, &earlier.0.shape)
     }
 
-    pub(super) fn compiled(&self) -> &'static Compiled {
+    pub(super) fn compiled(&self) -> &'static Compiled<'static> {
         self.0
     }
 }
@@ -73,25 +75,37 @@ impl fmt::Debug for Schema {
     }
 }
 
-fn compile(text: &str) -> Result<Compiled, Error> {
-    let invalid = |detail: String| Error::Schema { detail };
-    let shape = evolution::schema::parse(text).map_err(invalid)?;
-    let name = record_name(&shape).ok_or_else(|| invalid("not a named record".to_owned()))?;
-    let parsed =
-        apache_avro::Schema::parse_str(text).map_err(|error| invalid(error.to_string()))?;
+/// A schema as compatibility looks at it, and as Avro's own code does.
+pub(super) fn read(text: &str) -> Result<(evolution::Schema, apache_avro::Schema), Error> {
     bound_allocations();
-    let avro: &'static apache_avro::Schema = Box::leak(Box::new(parsed));
+    // The bounds of `evolution` come first: nothing has bounded the text yet.
+    let shape = evolution::schema::parse(text).map_err(invalid)?;
+    let avro = apache_avro::Schema::parse_str(text).map_err(|error| invalid(error.to_string()))?;
+    Ok((shape, avro))
+}
+
+/// All that is made from the schema `text`, which is `shape` and `avro`.
+pub(super) fn compile<'s>(
+    text: &str,
+    shape: evolution::Schema,
+    avro: &'s apache_avro::Schema,
+) -> Result<Compiled<'s>, Error> {
+    let name = record_name(&shape).ok_or_else(|| invalid("not a named record".to_owned()))?;
     let failed = |error: apache_avro::Error| invalid(error.to_string());
     Ok(Compiled {
         name,
         text: text.to_owned(),
+        layout: evolution::layout(&shape),
         shape,
-        layout: avro.canonical_form(),
         avro,
         writer: GenericDatumWriter::builder(avro).build().map_err(failed)?,
         reader: GenericDatumReader::builder(avro).build().map_err(failed)?,
         readers: RwLock::default(),
     })
+}
+
+fn invalid(detail: String) -> Error {
+    Error::Schema { detail }
 }
 
 /// The full name of the record that a schema is.

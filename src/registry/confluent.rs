@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::access::Access;
 use super::subjects::Subjects;
-use super::{Error, ErrorKind, SchemaId, SchemaRegistry, words};
+use super::{Error, ErrorKind, SchemaId, SchemaRegistry, one_line, words};
 use crate::codec::Schema;
 use crate::limits;
 
@@ -206,7 +206,7 @@ fn id_of(subject: &str, answer: RawRegisteredSchema) -> Result<SchemaId, Error> 
 
 fn parse(answer: RawRegisteredSchema) -> Result<Schema, String> {
     if let Some(kind) = answer.schema_type.filter(|kind| kind != "AVRO") {
-        return Err(format!("a schema of type {kind}, not AVRO"));
+        return Err(one_line(&format!("a schema of type {kind}, not AVRO")));
     }
     if answer
         .references
@@ -217,7 +217,7 @@ fn parse(answer: RawRegisteredSchema) -> Result<Schema, String> {
     let text = answer
         .schema
         .ok_or_else(|| "the registry's answer carries no schema".to_owned())?;
-    Schema::parse(&text).map_err(|error| error.to_string())
+    Schema::parse(&text).map_err(|error| one_line(&error.to_string()))
 }
 
 /// By the registry's own error codes, which only a registry gives: a bare 404 of a proxy or a
@@ -240,8 +240,7 @@ fn describe(error: &SRCError) -> String {
             None => error.error.clone(),
         },
     };
-    // Registries quote schemas, which have many lines.
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(&text)
 }
 
 /// What the registry has answered. The client gives 0 for the code of an answer that is none of a

@@ -80,6 +80,25 @@ pub struct Error {
     pub detail: String,
 }
 
+/// Most characters of an answer that are told.
+const TOLD_CHARS_MAX: usize = 1_000;
+
+/// What a registry answered, as one line of bearable length: registries quote schemas, and what is no
+/// registry may answer anything.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let gap = if line.is_empty() { "" } else { " " };
+        let left = TOLD_CHARS_MAX.saturating_sub(line.chars().count() + gap.len());
+        if word.chars().count() > left {
+            line.extend([gap, &word.chars().take(left).collect::<String>(), "..."]);
+            break;
+        }
+        line.extend([gap, word]);
+    }
+    line
+}
+
 /// An error with its causes: the first one of reqwest's says only which URL.
 fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -89,4 +108,20 @@ fn words(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_in_one_bearable_line() {
+        assert_eq!(one_line(" bad\r\n  gateway\n"), "bad gateway");
+        assert_eq!(one_line(""), "");
+        for long in ["x".repeat(1 << 20), "ü ".repeat(1 << 20)] {
+            let told = one_line(&long);
+            assert!(told.ends_with("..."));
+            assert!(told.chars().count() <= TOLD_CHARS_MAX + 3);
+        }
+    }
 }

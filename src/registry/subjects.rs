@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::Access;
-use super::{Error, ErrorKind, words};
+use super::{Error, ErrorKind, one_line, words};
 
 /// The calls of Confluent's REST API about subjects. Source:
 /// <https://docs.confluent.io/platform/current/schema-registry/develop/api.html>.
@@ -144,7 +144,7 @@ impl Subjects {
                     ErrorKind::Retry
                 },
                 subject: subject.to_owned(),
-                detail: format!("{status}: {text}"),
+                detail: one_line(&format!("{status}: {text}")),
             }),
         }
     }

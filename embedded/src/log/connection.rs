@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
@@ -107,7 +107,7 @@ async fn retain(broker: Arc<Broker>, config: Config, shutdown: CancellationToken
 
 /// Why a connection is closed.
 #[derive(Debug, thiserror::Error)]
-enum Closed {
+pub(super) enum Closed {
     #[error("the socket failed: {0}")]
     Socket(#[from] std::io::Error),
     #[error("a frame announces {0} bytes")]
@@ -127,11 +127,21 @@ async fn converse(
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let reached = stream.local_addr()?;
-    let mut stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
     let peer = Peer {
         reached: SocketAddr::new(reached.ip().to_canonical(), reached.port()),
         shutdown,
     };
+    exchange(broker, room, &peer, stream).await
+}
+
+/// Frames in, frames out, over whatever carries them.
+pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    broker: &Arc<Broker>,
+    room: &Semaphore,
+    peer: &Peer<'_>,
+    stream: S,
+) -> Result<(), Closed> {
+    let mut stream = BufReader::with_capacity(SOCKET_BUFFER_BYTES, stream);
     // Whoever has asked something may rest, and take longer.
     let (mut idle_max, mut transfer_max) = (FIRST_REQUEST_MAX, FIRST_REQUEST_MAX);
     loop {
@@ -144,7 +154,7 @@ async fn converse(
             frame.map_err(|_| Closed::Slow)?
         };
         let request = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = peer.shutdown.cancelled() => return Ok(()),
             request = request => request?,
         };
         // The room of a request is given back once it is answered.
@@ -153,7 +163,7 @@ async fn converse(
         };
         (idle_max, transfer_max) = (IDLE_MAX, TRANSFER_MAX);
         metrics::counter!("embedded_log_received_bytes_total").increment(frame.len() as u64);
-        if let Some(response) = api::answer(broker, &peer, frame).await? {
+        if let Some(response) = api::answer(broker, peer, frame).await? {
             let written = timeout(TRANSFER_MAX, stream.write_all(&response)).await;
             written.map_err(|_| Closed::Slow)??;
             metrics::counter!("embedded_log_sent_bytes_total").increment(response.len() as u64);
@@ -162,8 +172,8 @@ async fn converse(
 }
 
 /// The next frame without its length, and the room that it takes; None if the stream ends before it.
-async fn read_frame<'r>(
-    stream: &mut BufReader<TcpStream>,
+async fn read_frame<'r, S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
     room: &'r Semaphore,
 ) -> Result<Option<(Bytes, Option<SemaphorePermit<'r>>)>, Closed> {
     let mut length = [0; 4];

@@ -120,6 +120,22 @@ impl Log {
     ) -> Result<(), Error> {
         connection::serve(&self.broker, &self.config, listener, shutdown).await
     }
+
+    /// What a client is answered that sends these bytes and then nothing more, and why its connection
+    /// was closed if not for that: for trials without a socket.
+    #[cfg(feature = "test-util")]
+    pub async fn exchange(&self, sent: &[u8]) -> (Vec<u8>, Option<String>) {
+        let mut answers = Vec::new();
+        let peer = api::Peer {
+            reached: std::net::SocketAddr::from(([127, 0, 0, 1], 9092)),
+            shutdown: &CancellationToken::new(),
+        };
+        let room =
+            tokio::sync::Semaphore::new(limits::REQUESTS_BYTES_MAX / limits::FRAME_BYTES_SMALL);
+        let stream = tokio::io::join(sent, &mut answers);
+        let ended = connection::exchange(&self.broker, &room, &peer, stream).await;
+        (answers, ended.err().map(|closed| closed.to_string()))
+    }
 }
 
 /// Recovers everything below the data directory.

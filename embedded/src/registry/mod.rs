@@ -71,4 +71,31 @@ impl Registry {
     ) -> Result<(), Error> {
         connection::serve(http::routes(Arc::clone(&self.store)), listener, shutdown).await
     }
+
+    /// The REST API without a socket, for trials.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        Calls(http::routes(Arc::clone(&self.store)))
+    }
+}
+
+/// The REST API as a function.
+#[cfg(feature = "test-util")]
+#[derive(Debug)]
+pub struct Calls(axum::Router);
+
+#[cfg(feature = "test-util")]
+impl Calls {
+    /// The status and the body that a request is answered with; `None` if `method` or `path` is none
+    /// of HTTP's.
+    pub async fn answer(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        use tower::ServiceExt;
+        let request = axum::http::Request::builder().method(method).uri(path);
+        let body = axum::body::Body::from(body.to_vec());
+        let answer = self.0.clone().oneshot(request.body(body).ok()?).await;
+        let (parts, body) = answer.ok()?.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.ok()?;
+        Some((parts.status.as_u16(), body.to_vec()))
+    }
 }
