@@ -83,12 +83,6 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     traceparent.get(3..35)
 }
 
-/// A header that metadata has, as it stands in a record that may have no valid metadata.
-fn header<'h>(headers: &'h [(HeaderName, Bytes)], name: &str) -> Option<&'h str> {
-    let (_, value) = headers.iter().rev().find(|(found, _)| found == name)?;
-    str::from_utf8(value).ok()
-}
-
 /// What log lines say of a record, whether or not it can be read as a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traits<'h> {
@@ -104,9 +98,9 @@ impl<'h> Traits<'h> {
     /// Those of a record with these headers.
     pub(crate) fn of(headers: &'h [(HeaderName, Bytes)]) -> Self {
         Self {
-            message_id: header(headers, ID),
-            message_type: header(headers, TYPE),
-            trace_id: header(headers, TRACEPARENT).and_then(trace_id),
+            message_id: text_of(headers, ID),
+            message_type: text_of(headers, TYPE),
+            trace_id: text_of(headers, TRACEPARENT).and_then(trace_id),
         }
     }
 }

@@ -164,7 +164,7 @@ fn a_flood_is_counted_for_each_thing_and_debug_is_not_limited() {
     });
     let told = |shard: i32| lines.iter().filter(move |line| line["shard"] == shard);
     assert_eq!(told(1).count(), LOG_BURST as usize + 1);
-    assert_eq!(told(1).last().unwrap()["suppressed"], 5);
+    assert_eq!(told(1).next_back().unwrap()["suppressed"], 5);
     assert_eq!(told(2).count(), 2);
     assert!(told(2).all(|line| line.get("suppressed").is_none()));
     let each = lines
