@@ -71,6 +71,12 @@ pub trait Clock: Send + Sync + 'static {
         self.now().since(Timestamp(0))
     }
 
+    /// The wall clock's reading as exactly as there is one, as the time since the Unix epoch. Only the
+    /// times of spans come from it. The default has milliseconds.
+    fn since_epoch(&self) -> Duration {
+        self.now().since(Timestamp(0))
+    }
+
     /// Completes after `span`, never before.
     async fn sleep(&self, span: Duration);
 }
@@ -81,20 +87,23 @@ pub struct SystemClock;
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the adapter that the ban points to"
-    )]
     fn now(&self) -> Timestamp {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        Timestamp(i64::try_from(self.since_epoch().as_millis()).unwrap_or(i64::MAX))
     }
 
     fn monotonic(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         START.elapsed()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the adapter that the ban points to"
+    )]
+    fn since_epoch(&self) -> Duration {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
     }
 
     async fn sleep(&self, span: Duration) {

@@ -10,6 +10,7 @@ pub mod password;
 mod refusal;
 pub mod registry;
 pub mod tls;
+mod trace;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,6 +22,7 @@ pub use self::auth::AuthArgs;
 pub use self::duration::duration;
 pub use self::refusal::Refusal;
 use self::registry::RegistryAccessArgs;
+pub use self::trace::TraceArgs;
 use crate::log::kafka::{self, KafkaLog};
 use crate::message::Binding;
 use crate::registry::access::Access;

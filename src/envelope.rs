@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::log::HeaderName;
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
 /// The only CloudEvents version in use.
 const SPEC_VERSION_1: &str = "1.0";
@@ -19,15 +20,13 @@ const AVRO: &str = "application/avro";
 
 const CAUSATION_ID: &str = "ce_causationid";
 const CORRELATION_ID: &str = "ce_correlationid";
-const ID: &str = "ce_id";
+pub(crate) const ID: &str = "ce_id";
 const SOURCE: &str = "ce_source";
 const SPEC_VERSION: &str = "ce_specversion";
 const SUBJECT: &str = "ce_subject";
 const TIME: &str = "ce_time";
 const TYPE: &str = "ce_type";
 const CONTENT_TYPE: &str = "content-type";
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
 
 /// All of them, sorted.
 const NAMES: [&str; 11] = [
@@ -80,6 +79,13 @@ pub struct Envelope {
 pub(crate) fn type_of(headers: &[(HeaderName, Bytes)]) -> Option<&[u8]> {
     let named = headers.iter().find(|(name, _)| name == TYPE)?;
     Some(&named.1)
+}
+
+/// A header's value, if it is there and text.
+pub(crate) fn text_of<'h>(headers: &'h [(HeaderName, Bytes)], name: &str) -> Option<&'h str> {
+    let mut latest_first = headers.iter().rev();
+    let (_, value) = latest_first.find(|(found, _)| found == name)?;
+    str::from_utf8(value).ok()
 }
 
 impl Envelope {

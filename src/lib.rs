@@ -41,3 +41,4 @@ pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;

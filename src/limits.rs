@@ -230,3 +230,18 @@ pub const JWKS_URL_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a key set is not read again, whoever asks: tokens with made-up key ids must not become
 /// requests to the issuer.
 pub const JWKS_ASK_GAP: Duration = Duration::from_secs(5);
+
+/// Spans that wait for the collector, about 4 MiB; more are dropped and counted.
+pub const TRACE_QUEUE_SPANS: usize = 8_192;
+/// Spans in one request to the collector: below the 4 MiB that gRPC servers take unless told otherwise.
+pub const TRACE_BATCH_SPANS: usize = 1_024;
+/// How long the exporter waits for more after the first span of a batch.
+pub const TRACE_GATHER: Duration = Duration::from_millis(200);
+/// How long one request to the collector may take.
+pub const TRACE_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a batch is tried before it is dropped and counted.
+pub const TRACE_TRY_MAX: Duration = Duration::from_secs(5);
+/// How long a program that ends waits for the collector to take the last spans.
+pub const TRACE_DRAIN_MAX: Duration = Duration::from_secs(2);
+/// Links that one span carries, as in OpenTelemetry's SDKs; of more messages the first.
+pub const TRACE_LINKS_MAX: usize = 128;

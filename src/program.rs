@@ -13,7 +13,7 @@ use crate::config::{self, Refusal, RegistryArgs, TelemetryArgs, access, auth};
 use crate::health::{Condition, Health};
 use crate::ids::{Ids, SystemIds};
 use crate::store::postgres::{self, Location};
-use crate::{lease, limits, registry, runtime, server, store, telemetry, tls};
+use crate::{lease, limits, registry, runtime, server, store, telemetry, tls, trace};
 
 /// Exit status of a program that cannot start, or cannot go on.
 const CANNOT_START: u8 = 5;
@@ -163,6 +163,9 @@ pub enum Error {
     /// TLS cannot be used as the flags say.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// Spans cannot be sent as the flags say.
+    #[error(transparent)]
+    Trace(#[from] trace::Error),
     /// The keys of those who may call cannot be used.
     #[error(transparent)]
     Auth(#[from] auth::Error),

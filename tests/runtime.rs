@@ -82,6 +82,7 @@ impl World {
             clock,
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
+            tracer: messaging::trace::Tracer::off(),
         };
         let shutdown = CancellationToken::new();
         let (store, health) = (self.store.clone(), self.health.clone());

@@ -14,15 +14,12 @@ use messaging::log::appender::Appender;
 use messaging::log::{self, ErrorKind, Record};
 use messaging::message::Message;
 use messaging::status;
+use messaging::trace::{Sending, Tracer};
 use tonic::Status;
-use tonic::metadata::MetadataMap;
 
+use crate::origin::Origin;
 use crate::request;
-use crate::visitor::Visitor;
 use crate::writable::Writable;
-
-/// Longest `tracestate` that is passed on (W3C Trace Context, section 3.3.1.5).
-const TRACESTATE_LEN_MAX: usize = 512;
 
 /// The way of commands into the log.
 #[derive(Clone)]
@@ -32,16 +29,7 @@ pub(crate) struct Commands {
     writable: Writable,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
-}
-
-/// Who asked: what a command carries beside its content.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
-    /// The client's, or empty.
-    pub(crate) request_id: String,
-    pub(crate) visitor: Visitor,
-    traceparent: Option<String>,
-    tracestate: Option<String>,
+    tracer: Tracer,
 }
 
 /// What is known of a command that was not acknowledged.
@@ -72,12 +60,14 @@ impl Commands {
         writable: Writable,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
+        tracer: Tracer,
     ) -> Self {
         Self {
             appenders: Arc::new(appenders),
             writable,
             clock,
             ids,
+            tracer,
         }
     }
 
@@ -127,19 +117,33 @@ impl Commands {
         let value = writer
             .encode(command)
             .map_err(|error| status::of_codec(&error))?;
-        let record = record(command, message_id, origin, value, self.clock.now());
+        let key = command.key();
+        let place = (M::TOPIC, appender.partition(key.as_bytes()));
+        let traceparent = origin.visitor.trace().parent();
+        let mut sending = Sending::begin(&self.tracer, traceparent, place, message_id, key);
+        let mut envelope = envelope(command, message_id, origin, self.clock.now());
+        if let Some(sending) = &sending {
+            envelope.traceparent = Some(sending.context().to_string());
+        }
+        let record = record(command, &envelope, value);
         let mut backoff = limits::BACKOFF.start();
         let mut ambiguous = None;
         loop {
             *known = Known::UnderWay;
             crash::here(Point::BeforeSubmit);
             let error = match appender.append(record.clone()).await {
-                Ok(_) => {
+                Ok(offset) => {
+                    if let Some(sending) = &mut sending {
+                        sending.acknowledged(offset);
+                    }
                     crash::here(Point::AfterSubmit);
                     return Ok(());
                 }
                 Err(error) => error,
             };
+            if let Some(sending) = &mut sending {
+                sending.failed(error.kind.label());
+            }
             match error.kind {
                 // One unknown outcome stays, whatever later tries tell.
                 ErrorKind::Ambiguous => ambiguous = Some(error),
@@ -154,43 +158,17 @@ impl Commands {
     }
 }
 
-impl Origin {
-    /// The request id as given, of whoever calls, with the trace context of the call's metadata.
-    pub(crate) fn new(request_id: &str, visitor: Visitor, metadata: &MetadataMap) -> Self {
-        let text = |name| {
-            let value = metadata.get(name)?.to_str().ok()?;
-            Some(value.to_owned())
-        };
-        let traceparent = text("traceparent").filter(|value| is_traceparent(value));
-        let tracestate = text("tracestate")
-            .filter(|value| traceparent.is_some() && value.len() <= TRACESTATE_LEN_MAX);
-        Self {
-            request_id: request_id.to_owned(),
-            visitor,
-            traceparent,
-            tracestate,
-        }
-    }
-
-    /// The same call's origin of another request.
-    pub(crate) fn of(&self, request_id: &str) -> Self {
-        Self {
-            request_id: request_id.to_owned(),
-            ..self.clone()
-        }
-    }
-}
-
-fn record<M: Message>(
+/// Metadata of a command.
+fn envelope<M: Message>(
     command: &M,
     message_id: &str,
     origin: &Origin,
-    value: Bytes,
     now: Timestamp,
-) -> Record {
-    let envelope = Envelope {
-        traceparent: origin.traceparent.clone(),
-        tracestate: origin.tracestate.clone(),
+) -> Envelope {
+    let trace = origin.visitor.trace();
+    Envelope {
+        traceparent: trace.parent().map(str::to_owned),
+        tracestate: trace.state().map(str::to_owned),
         ..Envelope::command(
             message_id.to_owned(),
             M::TYPE,
@@ -198,56 +176,14 @@ fn record<M: Message>(
             command.key(),
             now,
         )
-    };
+    }
+}
+
+fn record<M: Message>(command: &M, envelope: &Envelope, value: Bytes) -> Record {
     Record {
         key: Some(Bytes::copy_from_slice(command.key().as_bytes())),
         value: Some(value),
         headers: envelope.to_headers(),
-        timestamp: now,
-    }
-}
-
-/// `version-traceid-parentid-flags` in hexadecimal (W3C Trace Context, section 3.2.2).
-fn is_traceparent(text: &str) -> bool {
-    let is_hex = |part: &str, len| {
-        part.len() == len
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let mut parts = text.split('-');
-    [2, 32, 16, 2]
-        .into_iter()
-        .all(|len| parts.next().is_some_and(|part| is_hex(part, len)))
-        && parts.next().is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-    #[test]
-    fn a_trace_context_is_passed_on_if_it_is_one() {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("traceparent", TRACE.parse().unwrap());
-        metadata.insert("tracestate", "vendor=1".parse().unwrap());
-        let origin = Origin::new("", Visitor::default(), &metadata);
-        assert_eq!(origin.traceparent.as_deref(), Some(TRACE));
-        assert_eq!(origin.tracestate.as_deref(), Some("vendor=1"));
-
-        metadata.insert("traceparent", "00-nothing".parse().unwrap());
-        let origin = Origin::new("", Visitor::default(), &metadata);
-        assert_eq!(origin.traceparent, None);
-        assert_eq!(origin.tracestate, None);
-    }
-
-    #[test]
-    fn trace_parents_are_recognised() {
-        assert!(is_traceparent(TRACE));
-        for bad in ["", "00", &TRACE.to_uppercase(), &format!("{TRACE}-00")] {
-            assert!(!is_traceparent(bad), "{bad}");
-        }
+        timestamp: envelope.time,
     }
 }

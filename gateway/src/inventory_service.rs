@@ -8,7 +8,8 @@ use contracts::proto::{
 use messaging::server::Deadline;
 use tonic::{Request, Response, Status};
 
-use crate::commands::{Commands, Origin};
+use crate::commands::Commands;
+use crate::origin::Origin;
 use crate::queries::StockQueries;
 use crate::visitor::Door;
 use crate::{limits, request};
@@ -29,7 +30,7 @@ impl InventoryService for Inventory {
         let deadline = Deadline::of(&request);
         let visitor = self.door.enter(&request)?;
         // A receipt is recognised by its receipt_id; the message's own id is always fresh.
-        let mut origin = Origin::new("", visitor, request.metadata());
+        let mut origin = Origin::new("", visitor);
         let command = request::receive(request.into_inner())?;
         let message_id = self.commands.name(&mut origin);
         let budget = limits::budget(deadline.remaining());

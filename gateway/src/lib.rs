@@ -11,6 +11,7 @@
 //! | [`behind`] | TLS towards the services |
 //! | `commands` | into the log, with retries inside the caller's deadline |
 //! | `visitor` | who calls, and whose orders that concerns |
+//! | `origin` | what a call carries beside its content: its trace |
 //! | [`rate`] | how often each customer may call (pure) |
 //! | `outcome` | `wait_for`: what becomes of an order |
 //! | `placing` | `PlaceOrder` and the `PlaceOrders` stream |
@@ -29,7 +30,7 @@ use contracts::proto::inventory_service_server::InventoryServiceServer;
 use contracts::proto::order_service_server::OrderServiceServer;
 use messaging::clock::Clock;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{self, AuthArgs, LogArgs, Refusal, RegistryArgs, access, auth};
+use messaging::config::{self, AuthArgs, LogArgs, Refusal, RegistryArgs, TraceArgs, access, auth};
 use messaging::health::Health;
 use messaging::ids::Ids;
 use messaging::limits::REQUEST_BYTES_MAX;
@@ -39,6 +40,7 @@ use messaging::message::Binding;
 use messaging::registry::{self, SchemaRegistry};
 use messaging::server::{self, Guard, Listener};
 use messaging::spawner::Spawner;
+use messaging::trace::{self, Tracer};
 use messaging::{telemetry, tls};
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
@@ -62,6 +64,7 @@ mod commands;
 mod inventory_service;
 mod limits;
 mod order_service;
+mod origin;
 mod outcome;
 mod placing;
 mod preparation;
@@ -119,6 +122,10 @@ pub struct Args {
     /// TLS on the public side.
     #[command(flatten)]
     pub tls: ServerTlsArgs,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// The world as the gateway sees it.
@@ -143,6 +150,8 @@ pub struct Ports {
     pub inventory: Channel,
     /// Who stands before the services; nobody: everybody may do everything.
     pub guard: Option<Guard>,
+    /// Traces.
+    pub tracer: Tracer,
 }
 
 /// What holds for the whole run.
@@ -178,6 +187,9 @@ pub enum Error {
     /// TLS cannot be used as the flags say.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// Spans cannot be sent as the flags say.
+    #[error(transparent)]
+    Trace(#[from] trace::Error),
     /// The keys of those who may call cannot be used.
     #[error(transparent)]
     Auth(#[from] auth::Error),
@@ -225,14 +237,9 @@ pub async fn run(
         rate: args.rate.rate(),
     };
     let listener = Listener::new(listener, args.tls.server()?);
-    let served = serve(
-        wiring::ports(&args).await?,
-        options,
-        listener,
-        health,
-        shutdown,
-    )
-    .await;
+    let (ports, tracing) = wiring::ports(&args).await?;
+    let served = serve(ports, options, listener, health, shutdown).await;
+    tracing.drain().await;
     served.map_err(|error| match error {
         Error::Registry(source) => args.registry.refusal(source).into(),
         other => other,
@@ -255,6 +262,8 @@ pub async fn serve(
         inventory,
         preparing,
     } = Gateway::new(&ports, options, &health, &shutdown);
+    let listener: Listener = listener.into();
+    let listener = listener.traced(&ports.tracer);
     let routes = Guard::around(ports.guard, routes(orders, inventory, &health)?);
     telemetry::describe(METRICS);
     let within = server::Limits {
@@ -325,6 +334,7 @@ fn services(
         writable,
         Arc::clone(&ports.clock),
         Arc::clone(&ports.ids),
+        ports.tracer.clone(),
     );
     let queries = OrderQueries::new(ports.order.clone(), &ports.watches);
     let door = Door::new(options.rate);

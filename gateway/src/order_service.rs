@@ -16,8 +16,9 @@ use futures::stream::{Stream, StreamExt};
 use messaging::server::Deadline;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::commands::{Commands, Origin};
+use crate::commands::Commands;
 use crate::limits;
+use crate::origin::Origin;
 use crate::placing::{self, Placing};
 use crate::queries::{self, OrderQueries};
 use crate::request;
@@ -71,7 +72,7 @@ impl OrderService for Orders {
     ) -> Result<Response<PlaceOrderResponse>, Status> {
         let deadline = Deadline::of(&request);
         let visitor = self.door.enter(&request)?;
-        let mut origin = Origin::new(&request.get_ref().request_id, visitor, request.metadata());
+        let mut origin = Origin::new(&request.get_ref().request_id, visitor);
         let message_id = self.commands.name(&mut origin);
         let placed = self
             .placing
@@ -85,7 +86,7 @@ impl OrderService for Orders {
         request: Request<Streaming<PlaceOrdersRequest>>,
     ) -> Result<Response<Self::PlaceOrdersStream>, Status> {
         // Each order of the stream is counted, not the stream.
-        let origin = Origin::new("", Visitor::of(&request), request.metadata());
+        let origin = Origin::new("", Visitor::of(&request));
         let deadline = Deadline::of(&request);
         let answers = placing::stream(
             Arc::clone(&self.placing),
@@ -102,7 +103,7 @@ impl OrderService for Orders {
     ) -> Result<Response<CancelOrderResponse>, Status> {
         let deadline = Deadline::of(&request);
         let visitor = self.door.enter(&request)?;
-        let mut origin = Origin::new(&request.get_ref().request_id, visitor, request.metadata());
+        let mut origin = Origin::new(&request.get_ref().request_id, visitor);
         let customer_id = origin.visitor.customer()?.map(str::to_owned);
         let command = request::cancel(request.into_inner(), customer_id.as_deref())?;
         self.check_owner(&command, &origin.visitor, deadline)
@@ -124,7 +125,7 @@ impl OrderService for Orders {
     ) -> Result<Response<CompleteOrderResponse>, Status> {
         let deadline = Deadline::of(&request);
         let visitor = self.door.enter(&request)?;
-        let mut origin = Origin::new(&request.get_ref().request_id, visitor, request.metadata());
+        let mut origin = Origin::new(&request.get_ref().request_id, visitor);
         let command = request::complete(request.into_inner())?;
         let message_id = self.commands.name(&mut origin);
         let budget = limits::budget(deadline.remaining());

@@ -16,7 +16,8 @@ use messaging::{limits as shared, status};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use crate::commands::{Commands, Origin};
+use crate::commands::Commands;
+use crate::origin::Origin;
 use crate::queries::OrderQueries;
 use crate::request::Placement;
 use crate::visitor::Door;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
+use crate::origin::Trace;
 use crate::rate::{Buckets, Rate};
 
 /// The metrics of this crate.
@@ -68,6 +69,7 @@ impl Door {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Visitor {
     caller: Option<Caller>,
+    trace: Trace,
 }
 
 impl Visitor {
@@ -75,7 +77,13 @@ impl Visitor {
     pub(crate) fn of<T>(request: &Request<T>) -> Self {
         Self {
             caller: Caller::of(request),
+            trace: Trace::of(request.metadata()),
         }
+    }
+
+    /// The trace that the call belongs to.
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// The token's subject.
@@ -134,8 +142,10 @@ impl Visitor {
         Ok(request)
     }
 
-    /// Makes a call of the services in this caller's name: they look at the token themselves.
+    /// Makes a call of the services in this caller's name, and in its trace: they look at the token
+    /// themselves.
     pub(crate) fn sign(&self, metadata: &mut MetadataMap) {
+        self.trace.pass_on(metadata);
         let bearer = self
             .caller
             .as_ref()

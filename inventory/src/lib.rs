@@ -17,7 +17,7 @@ use contracts::proto::inventory_audit_service_server::{self, InventoryAuditServi
 use contracts::proto::stock_query_service_server::{SERVICE_NAME, StockQueryServiceServer};
 use contracts::{access, source};
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation, TraceArgs};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
@@ -69,6 +69,10 @@ pub struct Args {
     /// TLS, and who may call.
     #[command(flatten)]
     pub tls: ServerTlsArgs,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 }
 
 /// Runs the inventory service until `shutdown`: consumes its topics, publishes its events, and
@@ -121,6 +125,7 @@ async fn serve<S: Store<InventoryContext> + Operations>(
 ) -> Result<(), Error> {
     let wiring::Parts {
         ports,
+        tracing,
         store,
         queries,
         export,
@@ -161,7 +166,7 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         shutdown.clone(),
     );
     let routes = Guard::around(guard, routes);
-    let serving = server::serve_grpc(listener, routes, shutdown);
+    let serving = server::serve_grpc(listener.traced(tracing.tracer()), routes, shutdown);
     let measured = async {
         tokio::select! {
             ended = serving => ended,
@@ -169,12 +174,13 @@ async fn serve<S: Store<InventoryContext> + Operations>(
         }
     };
     // The first to fail takes the other with it.
-    tokio::try_join!(
+    let ended = tokio::try_join!(
         async {
             let ended = consuming.await;
             ended.map_err(|error| Error::ended(error, &args.registry))
         },
         async { measured.await.map_err(Error::Server) },
-    )?;
-    Ok(())
+    );
+    tracing.drain().await;
+    ended.map(drop)
 }

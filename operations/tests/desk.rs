@@ -55,6 +55,7 @@ impl World {
             clock,
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
+            tracer: messaging::trace::Tracer::off(),
         };
         let desk = Desk::new("/counter", store.clone(), &ports, Feed::new());
         Store::<Counter>::claim(&*store, SHARD, Epoch(1))

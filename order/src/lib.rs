@@ -27,7 +27,7 @@ use contracts::proto::order_query_service_server::{OrderQueryServiceServer, SERV
 use contracts::{access, source};
 pub use measure::METRICS;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{self, AuthArgs, LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{self, AuthArgs, LogArgs, RegistryArgs, StoreLocation, TraceArgs};
 use messaging::health::Health;
 pub use messaging::program::Error;
 use messaging::runtime::{self, Feed, Options};
@@ -72,6 +72,10 @@ pub struct Args {
     /// TLS, and who may call.
     #[command(flatten)]
     pub tls: ServerTlsArgs,
+
+    /// Traces.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 
     /// An order without a deadline of its own is rejected if it is not reserved so long after it was
     /// accepted: a number with s, m, h or d [default: it waits for ever].
@@ -134,6 +138,7 @@ async fn serve<S: Store<OrderContext> + Operations>(
 ) -> Result<(), Error> {
     let wiring::Parts {
         ports,
+        tracing,
         store,
         queries,
         export,
@@ -180,7 +185,7 @@ async fn serve<S: Store<OrderContext> + Operations>(
         shutdown.clone(),
     );
     let routes = Guard::around(guard, routes);
-    let serving = server::serve_grpc(listener, routes, shutdown);
+    let serving = server::serve_grpc(listener.traced(tracing.tracer()), routes, shutdown);
     let measured = async {
         tokio::select! {
             ended = serving => ended,
@@ -189,12 +194,13 @@ async fn serve<S: Store<OrderContext> + Operations>(
         }
     };
     // The first to fail takes the other with it.
-    tokio::try_join!(
+    let ended = tokio::try_join!(
         async {
             let ended = consuming.await;
             ended.map_err(|error| Error::ended(error, &args.registry))
         },
         async { measured.await.map_err(Error::Server) },
-    )?;
-    Ok(())
+    );
+    tracing.drain().await;
+    ended.map(drop)
 }

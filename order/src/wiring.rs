@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use messaging::clock::SystemClock;
+use messaging::clock::{Clock, SystemClock};
 use messaging::config::StoreLocation;
 use messaging::health::Health;
-use messaging::ids::SystemIds;
+use messaging::ids::{Ids, SystemIds};
 use messaging::lease::file::FileLease;
 use messaging::lease::postgres::PostgresLease;
 use messaging::lease::{self, Lease};
@@ -16,17 +16,19 @@ use messaging::runtime::Ports;
 use messaging::spawner::TokioSpawner;
 use messaging::store::postgres::{Location, PostgresStore};
 use messaging::store::sqlite::SqliteStore;
+use messaging::trace::Tracing;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Export, Queries, Waiting, postgres, sqlite};
 use crate::{Args, Error};
 
-/// The name under which the log and the database know this service.
+/// The name under which the log, the database and traces know this service.
 const NAME: &str = "order";
 
 /// The service's parts, ready to run.
 pub(crate) struct Parts<S> {
     pub(crate) ports: Ports,
+    pub(crate) tracing: Tracing,
     pub(crate) store: Arc<S>,
     pub(crate) queries: Arc<dyn Queries>,
     pub(crate) export: Arc<dyn Export>,
@@ -49,8 +51,10 @@ pub(crate) async fn sqlite(
         .map_err(failed)?;
     let lease = lease.starting_after(store.highest_epoch().await.map_err(failed)?);
     let queries = Arc::new(sqlite::SqliteQueries::new(store.reader().clone()));
+    let (ports, tracing) = ports(args, Arc::new(lease))?;
     Ok(Parts {
-        ports: ports(args, Arc::new(lease))?,
+        ports,
+        tracing,
         export: Arc::clone(&queries) as Arc<dyn Export>,
         waiting: Arc::clone(&queries) as Arc<dyn Waiting>,
         queries,
@@ -77,8 +81,10 @@ pub(crate) async fn postgres(
     };
     let lease = PostgresLease::new(location, NAME);
     let queries = Arc::new(postgres::PostgresQueries::new(store.reader().clone()));
+    let (ports, tracing) = ports(args, Arc::new(lease))?;
     Ok(Some(Parts {
-        ports: ports(args, Arc::new(lease))?,
+        ports,
+        tracing,
         export: Arc::clone(&queries) as Arc<dyn Export>,
         waiting: Arc::clone(&queries) as Arc<dyn Waiting>,
         queries,
@@ -99,18 +105,22 @@ pub(crate) async fn migrate(store: &StoreLocation) -> Result<(), Error> {
     }
 }
 
-fn ports(args: &Args, lease: Arc<dyn Lease>) -> Result<Ports, Error> {
-    Ok(Ports {
-        log: Arc::new(args.log.client(NAME)?),
-        registry: Arc::new(ConfluentRegistry::secured(
-            &args.registry.registry,
-            &args.registry.access()?,
-        )?),
+fn ports(args: &Args, lease: Arc<dyn Lease>) -> Result<(Ports, Tracing), Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn Ids> = Arc::new(SystemIds);
+    let registry = ConfluentRegistry::secured(&args.registry.registry, &args.registry.access()?)?;
+    let log = args.log.client(NAME)?;
+    let tracing = args.trace.start(NAME, &clock, &ids, &TokioSpawner)?;
+    let ports = Ports {
+        log: Arc::new(log),
+        registry: Arc::new(registry),
         lease,
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(SystemIds),
+        clock,
+        ids,
         spawner: Arc::new(TokioSpawner),
-    })
+        tracer: tracing.tracer().clone(),
+    };
+    Ok((ports, tracing))
 }
 
 fn in_use(store: &StoreLocation, source: lease::Error) -> Error {

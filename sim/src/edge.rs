@@ -106,6 +106,7 @@ async fn serve(
         watches: vec![nowhere.clone()],
         inventory: nowhere,
         guard: None,
+        tracer: messaging::trace::Tracer::off(),
     };
     let options = Options {
         partitions,

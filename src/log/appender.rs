@@ -71,6 +71,12 @@ impl Appender {
         }
     }
 
+    /// The partition of a key.
+    #[must_use]
+    pub fn partition(&self, key: &[u8]) -> i32 {
+        partition_of(key, self.shared.partitions)
+    }
+
     /// Appends `record` to the partition of its key; returns its offset once it is durable.
     ///
     /// Waits while the partition's queue is full. Dropping the call leaves open whether the
@@ -81,7 +87,7 @@ impl Appender {
     /// kind tells whether the record may be in the log.
     pub async fn append(&self, record: Record) -> Result<i64, Arc<Error>> {
         let key = record.key.as_deref().unwrap_or_default();
-        let partition = partition_of(key, self.shared.partitions);
+        let partition = self.partition(key);
         let queue = usize::try_from(partition)
             .ok()
             .and_then(|index| self.shared.queues.get(index))

@@ -162,8 +162,9 @@ impl ErrorKind {
         Self::Fatal,
     ];
 
-    /// Its name in metrics.
-    pub(crate) fn label(self) -> &'static str {
+    /// Its name in metrics and traces.
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
             Self::Retry => "retry",
             Self::Ambiguous => "ambiguous",

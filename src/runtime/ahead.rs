@@ -172,6 +172,7 @@ mod tests {
                 timestamp: Timestamp(0),
             },
             kind: Kind::Ignored,
+            traced: None,
         };
         offsets.map(item).collect()
     }

@@ -25,8 +25,10 @@ use crate::store::{
 };
 
 mod replay;
+mod traced;
 
 pub(crate) use replay::replay;
+pub(crate) use traced::Created;
 
 /// How many messages a turn handled, by outcome; counted once the turn is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub(crate) struct Scene<'a, C: Context> {
     pub(crate) now: Timestamp,
     /// The committed cursors: the offsets that this batch starts from, by topic.
     pub(crate) cursors: &'a BTreeMap<Arc<str>, i64>,
+    /// Whether the turn is told of in traces.
+    pub(crate) traced: bool,
 }
 
 /// A batch that contains a message which cannot be decided, or whose outcome cannot be written.
@@ -115,6 +119,8 @@ pub(crate) struct Decided<E> {
     pub(crate) outgoing: Vec<Outgoing<E>>,
     /// Messages by outcome.
     pub(crate) tally: Tally,
+    /// The same one by one, only for a turn that traces tell of.
+    pub(crate) told: Vec<&'static str>,
 }
 
 /// Decides `items` in order over `state`; `seen` grows with what this batch itself adds.
@@ -133,7 +139,7 @@ pub(crate) fn decide<C: Context>(
     for item in items {
         let verdict = judge(scene.context, item, seen, state.as_deref_mut())
             .map_err(|error| refused(item, &error.to_string()))?;
-        decided.record(item, verdict, scene.now, seen);
+        decided.record(scene, item, verdict, seen);
     }
     Ok(decided)
 }
@@ -148,6 +154,19 @@ enum Verdict<E> {
         events: Vec<Outgoing<E>>,
         inbox: Option<Remembered>,
     },
+}
+
+impl<E> Verdict<E> {
+    /// Its name in traces, as in metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored",
+            Self::Duplicate => "duplicate",
+            Self::Conflict(_) => "conflict",
+            Self::Park(_) => "parked",
+            Self::Applied { .. } => "applied",
+        }
+    }
 }
 
 /// What the inbox keeps of a message.
@@ -226,11 +245,22 @@ impl<E> Decided<E> {
             effects,
             outgoing: Vec::new(),
             tally: Tally::default(),
+            told: Vec::new(),
         }
     }
 
     /// Adds one verdict to what the turn commits.
-    fn record<M>(&mut self, item: &Item<M>, verdict: Verdict<E>, now: Timestamp, seen: &mut Seen) {
+    fn record<C: Context>(
+        &mut self,
+        scene: &Scene<'_, C>,
+        item: &Item<C::Message>,
+        verdict: Verdict<E>,
+        seen: &mut Seen,
+    ) {
+        let now = scene.now;
+        if scene.traced {
+            self.told.push(verdict.label());
+        }
         let (effects, tally) = (&mut self.effects, &mut self.tally);
         match verdict {
             Verdict::Ignored => tally.ignored += 1,
@@ -288,10 +318,12 @@ fn parked<M>(item: &Item<M>, unreadable: Unreadable, at: Timestamp) -> Parked {
     }
 }
 
-/// Encodes events into outbox batches: per output partition and topic, below the append limits.
+/// Encodes events into outbox batches: per output partition and topic, below the append limits. Those
+/// whose flow is recorded are added to `created`, if traces tell of the turn.
 pub(crate) fn outbox<C: Context>(
     scene: &Scene<'_, C>,
     outgoing: &[Outgoing<C::Event>],
+    created: &mut Vec<Created>,
 ) -> Result<Vec<OutboxBatch>, codec::Error> {
     let mut by_home: BTreeMap<(i32, &'static str), Vec<Vec<Record>>> = BTreeMap::new();
     let mut sizes: BTreeMap<(i32, &'static str), usize> = BTreeMap::new();
@@ -302,7 +334,7 @@ pub(crate) fn outbox<C: Context>(
             encoded.topic,
         );
         let record = Record {
-            headers: headers(scene, &encoded, &event.cause),
+            headers: headers(scene, &encoded, home.0, &event.cause, created),
             key: Some(Bytes::from(encoded.key.into_bytes())),
             value: Some(encoded.value),
             timestamp: scene.now,
@@ -339,14 +371,22 @@ pub(crate) fn outbox<C: Context>(
 fn headers<C: Context>(
     scene: &Scene<'_, C>,
     encoded: &crate::message::Encoded,
+    partition: i32,
     cause: &Cause,
+    created: &mut Vec<Created>,
 ) -> Vec<(HeaderName, Bytes)> {
     let source = scene.context.source();
     let id = event_id(source, encoded.aggregate, &encoded.key, encoded.version);
+    let span = match scene.traced {
+        true => Created::of(cause, encoded, partition, id),
+        false => None,
+    };
+    let own = span.as_ref().map(|span| span.context.to_string());
+    created.extend(span);
     Envelope {
         causation_id: Some(cause.causation_id.clone()),
         correlation_id: Some(cause.correlation_id.clone()),
-        traceparent: cause.traceparent.clone(),
+        traceparent: own.or_else(|| cause.traceparent.clone()),
         ..Envelope::command(
             id.to_string(),
             encoded.message_type,

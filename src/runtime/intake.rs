@@ -17,6 +17,7 @@ use crate::runtime::classify::{GivenUp, classify};
 use crate::runtime::item::{self, Item, Kind, Origin};
 use crate::runtime::meter::{Lag, Step, Steps};
 use crate::runtime::service::Service;
+use crate::runtime::spans;
 use crate::runtime::startup::may_pass;
 use crate::runtime::takeover::{Position, check_position, check_said};
 use crate::runtime::{Error, part};
@@ -208,7 +209,9 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
         let mut given_up = GivenUp::default();
         let mut began = self.steps.begin();
         for consumed in records {
-            let kind = self.kind(&consumed, &mut given_up, &mut items).await?;
+            let mut kind = self.kind(&consumed, &mut given_up, &mut items).await?;
+            let tracer = &self.service.ports.tracer;
+            let traced = spans::receive(tracer, &consumed.record, &mut kind);
             self.position.next = consumed.offset + 1;
             let hash = item::hash(&consumed.record);
             self.position.last = Some(hash);
@@ -218,6 +221,7 @@ impl<C: Context, S: Store<C>> Reader<C, S> {
                 hash,
                 record: consumed.record,
                 kind,
+                traced,
             });
             if items.len() == TURN_RECORDS_MAX {
                 self.steps.end(Step::Decode, began);

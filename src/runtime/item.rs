@@ -10,6 +10,7 @@ use crate::envelope::Envelope;
 use crate::log::{Consumed, Record};
 use crate::partitioner::partition_of;
 use crate::registry::SchemaId;
+use crate::runtime::spans::Traced;
 use crate::store::{AggregateKey, ParkReason, Place, RecordHash};
 
 /// A record of an input topic, classified.
@@ -25,6 +26,8 @@ pub(crate) struct Item<M> {
     pub(crate) record: Record,
     /// What it is to this context.
     pub(crate) kind: Kind<M>,
+    /// Its place in its trace, if that is recorded.
+    pub(crate) traced: Option<Box<Traced>>,
 }
 
 impl<M> Item<M> {

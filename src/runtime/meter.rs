@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::context::Context;
 use crate::envelope::type_of;
 use crate::runtime::decide::Tally;
+use crate::runtime::spans::TurnSpans;
 use crate::shard::ShardId;
 use crate::store::{ErrorKind, OutboxRow};
 
@@ -94,6 +95,20 @@ impl Steps {
     pub(crate) fn end(&self, step: Step, began: Duration) -> Duration {
         let now = self.clock.monotonic();
         self.taken[step as usize].record(now.saturating_sub(began));
+        now
+    }
+
+    /// As [`Steps::end`], of a step that the turn's spans tell of.
+    pub(crate) fn lap(
+        &self,
+        spans: &mut Option<Box<TurnSpans>>,
+        step: Step,
+        began: Duration,
+    ) -> Duration {
+        let now = self.end(step, began);
+        if let Some(spans) = spans {
+            spans.step(step.label(), now.saturating_sub(began));
+        }
         now
     }
 }

@@ -14,6 +14,7 @@
 //! | `shard` | the turn: steps 3-9 in order, and what follows a failure |
 //! | `decide` | steps 4-7 as a pure function |
 //! | `publisher` | step 10: the outbox to the log |
+//! | `spans` | what traces tell of messages and turns |
 //! | `feed` | wake-up of watchers after a commit, and of shards by operators |
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::registry::{self, SchemaRegistry};
 use crate::shard::ShardId;
 use crate::spawner::Spawner;
 use crate::store::{self, Store};
+use crate::trace::Tracer;
 
 mod ahead;
 mod classify;
@@ -45,6 +47,7 @@ mod publisher;
 mod service;
 mod shard;
 mod slots;
+mod spans;
 mod startup;
 mod supervise;
 mod takeover;
@@ -68,6 +71,8 @@ pub struct Ports {
     pub ids: Arc<dyn Ids>,
     /// Tasks.
     pub spawner: Arc<dyn Spawner>,
+    /// Traces.
+    pub tracer: Tracer,
 }
 
 /// What a service's owner chooses.

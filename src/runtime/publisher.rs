@@ -15,6 +15,7 @@ use crate::log::Record;
 use crate::mutant::{self, Mutant};
 use crate::runtime::handover::{Next, Said, Slot};
 use crate::runtime::service::Service;
+use crate::runtime::spans::Appending;
 use crate::runtime::{Error, part};
 use crate::shard::ShardId;
 use crate::store::{Acknowledged, OutboxRow, Published, Sequence, Store};
@@ -217,13 +218,16 @@ impl<C: Context, S: Store<C>> Publisher<C, S> {
         let mut backoff = BACKOFF.start();
         loop {
             crash::here(Point::BeforeAppend);
-            match self
-                .service
-                .ports
-                .log
-                .append(topic, self.shard.0, records.to_vec())
-                .await
-            {
+            let ports = &self.service.ports;
+            let sending = Appending::begin(&ports.tracer);
+            let appended = ports.log.append(topic, self.shard.0, records.to_vec());
+            let appended = appended.await;
+            if let Some(sending) = sending {
+                let outcome = appended.as_ref().copied();
+                let outcome = outcome.map_err(|error| error.kind.label());
+                sending.end((topic, self.shard.0), records, outcome);
+            }
+            match appended {
                 Ok(offset) => {
                     crash::here(Point::AfterAppend);
                     self.report(Condition::Running);

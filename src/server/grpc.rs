@@ -23,6 +23,7 @@ use super::share::Share;
 use super::{Error, Limits, Listener, connections, health_service};
 use crate::health::Health;
 use crate::tls;
+use crate::trace::Tracer;
 
 /// What every HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -98,9 +99,13 @@ pub async fn serve_grpc_within(
     routes: impl Into<RoutesBuilder>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let Listener { socket, tls } = listener.into();
+    let Listener {
+        socket,
+        tls,
+        tracer,
+    } = listener.into();
     let routes: RoutesBuilder = routes.into();
-    let service = layered(routes.routes().prepare(), &limits, &shutdown);
+    let service = layered(routes.routes().prepare(), &limits, tracer, &shutdown);
     let http = http2_settings(&limits);
     connections::serve(socket, &limits, &shutdown, |stream| {
         connection(
@@ -114,11 +119,12 @@ pub async fn serve_grpc_within(
     .await
 }
 
-/// The services behind their defences, the outermost first: count calls, shed what is too much, watch the
+/// The services behind their defences, the outermost first: count and trace calls, shed what is too much, watch the
 /// deadline, turn a panic into INTERNAL.
 fn layered(
     routes: Routes,
     limits: &Limits,
+    tracer: Tracer,
     shutdown: &CancellationToken,
 ) -> impl Service<
     Request<Incoming>,
@@ -130,7 +136,7 @@ fn layered(
 + 'static {
     ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(Body::new))
-        .layer(observe::Layer)
+        .layer(observe::Layer::new(tracer))
         .layer(shed::Layer::new(limits))
         .layer(deadline::Layer::new(
             limits.call_deadline_max,

@@ -241,6 +241,18 @@ pub const METRICS: &[Metric] = &[
          the certificate is refused.",
     )
     .only_after("TLS is asked for"),
+    Metric::counter(
+        "trace_spans_exported_total",
+        &[],
+        "Spans that the collector has taken.",
+    )
+    .only_after("spans are sent (--otlp-endpoint)"),
+    Metric::counter(
+        "trace_spans_dropped_total",
+        &["reason"],
+        "Spans that were not delivered: queue_full, export_failed (the collector was away, slow or refused them), rejected (it took the others).",
+    )
+    .only_after("spans are sent (--otlp-endpoint)"),
     Metric::gauge(
         "process_resident_memory_bytes",
         &[],

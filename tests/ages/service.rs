@@ -51,6 +51,7 @@ impl<T> Service<T> {
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
+            tracer: messaging::trace::Tracer::off(),
         };
         let options = Options {
             partitions: PARTITIONS,

@@ -187,6 +187,7 @@ impl<S: Store<Counter>> World<S> {
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
+            tracer: messaging::trace::Tracer::off(),
         };
         let shutdown = CancellationToken::new();
         let running = runtime::run(

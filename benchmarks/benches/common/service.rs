@@ -47,6 +47,7 @@ impl Surroundings {
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
             spawner: Arc::new(TokioSpawner),
+            tracer: messaging::trace::Tracer::off(),
         };
         let options = Options {
             partitions: self.partitions,

@@ -70,6 +70,7 @@ impl Store {
             watches: vec![endpoint(services_addr).connect_lazy()],
             inventory: endpoint(services_addr).connect_lazy(),
             guard: None,
+            tracer: messaging::trace::Tracer::off(),
         };
         let options = Options {
             partitions: PARTITIONS,

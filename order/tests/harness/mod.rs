@@ -99,6 +99,7 @@ impl World {
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             spawner: Arc::new(TokioSpawner),
+            tracer: messaging::trace::Tracer::off(),
         };
         let (feed, health, shutdown) = (Feed::new(), Health::new(), CancellationToken::new());
         let running = runtime::run(

@@ -11,7 +11,7 @@ use contracts::proto::{
     WatchOrderRequest,
 };
 use gateway::rate::RateArgs;
-use messaging::config::AuthArgs;
+use messaging::config::{AuthArgs, TraceArgs};
 use tempfile::TempDir;
 use tonic::Request;
 
@@ -236,6 +236,7 @@ async fn start(
         tls: None,
         auth: AuthArgs::default(),
         rate: RateArgs::default(),
+        trace: TraceArgs::default(),
     })
     .await?;
     for &part in parts {

@@ -105,6 +105,7 @@ fn order(start: Start<'_>) -> Life {
         auth: plan.auth.clone(),
         store: plan.store(part),
         tls: plan.server_tls(part),
+        trace: plan.trace.clone(),
         reserve_within: plan.reserve_within,
     };
     let running = order::run(args, start.listener, start.health, start.stop);
@@ -119,6 +120,7 @@ fn inventory(start: Start<'_>) -> Life {
         auth: plan.auth.clone(),
         store: plan.store(part),
         tls: plan.server_tls(part),
+        trace: plan.trace.clone(),
     };
     let running = inventory::run(args, start.listener, start.health, start.stop);
     async move { running.await.map_err(|error| ended(&plan, part, &error)) }.boxed()
@@ -135,6 +137,7 @@ fn gateway(start: Start<'_>) -> Life {
         inventory: start.plan.endpoint(Part::Inventory),
         services: services.map(TlsDir::services).unwrap_or_default(),
         tls: start.plan.server_tls(Part::Gateway),
+        trace: start.plan.trace.clone(),
     };
     let running = gateway::run(args, start.listener, start.health, start.stop);
     async { running.await.map_err(|error| failed(Part::Gateway, &error)) }.boxed()

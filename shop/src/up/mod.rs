@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway::rate::RateArgs;
-use messaging::config::{self, AuthArgs, TelemetryArgs};
+use messaging::config::{self, AuthArgs, TelemetryArgs, TraceArgs};
 use messaging::telemetry::{self, LogFormat};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -141,6 +141,10 @@ pub struct Args {
     #[command(flatten)]
     pub rate: RateArgs,
 
+    /// Traces of the gateway, Order and Inventory.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
     /// The shape of its log lines.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -168,6 +172,7 @@ impl Default for Args {
             elsewhere: ElsewhereArgs::default(),
             auth: AuthArgs::default(),
             rate: RateArgs::default(),
+            trace: TraceArgs::default(),
             telemetry: TelemetryArgs {
                 log_format: LogFormat::default(),
             },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gateway::rate::RateArgs;
 use messaging::config::access::AccessArgs;
 use messaging::config::tls::ServerTlsArgs;
-use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation};
+use messaging::config::{AuthArgs, LogArgs, RegistryArgs, StoreLocation, TraceArgs};
 
 use super::Args;
 use super::address::Address;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub auth: AuthArgs,
     /// How often each customer may.
     pub rate: RateArgs,
+    /// Traces.
+    pub trace: TraceArgs,
 }
 
 /// Flags that do not go together.
@@ -108,6 +110,7 @@ impl Plan {
             tls: args.tls_dir.clone().map(TlsDir),
             auth: args.auth.clone(),
             rate: args.rate,
+            trace: args.trace.clone(),
             here,
         };
         plan.check()?;

@@ -68,5 +68,6 @@ pub(crate) fn ports(process: &Arc<Process>, lease: SimLease) -> Ports {
         clock: Arc::new(SimClock(Arc::clone(process))),
         ids: Arc::new(SimIds(Arc::clone(process))),
         spawner: Arc::new(SimSpawner(Arc::clone(process))),
+        tracer: messaging::trace::Tracer::off(),
     }
 }

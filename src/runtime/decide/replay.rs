@@ -44,6 +44,9 @@ pub(crate) fn replay<C: Context>(
                     detail: unreadable.detail,
                 });
                 replayed.decided.tally.parked += 1;
+                if scene.traced {
+                    replayed.decided.told.push("parked");
+                }
                 replayed.stuck = true;
                 return Ok(replayed);
             }
@@ -51,7 +54,7 @@ pub(crate) fn replay<C: Context>(
                 if !mutant::on(Mutant::ReplayedStayParked) {
                     replayed.decided.effects.unparked.push(item.place());
                 }
-                replayed.decided.record(item, verdict, scene.now, seen);
+                replayed.decided.record(scene, item, verdict, seen);
             }
         }
     }

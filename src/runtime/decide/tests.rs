@@ -116,6 +116,7 @@ fn item(offset: i64, kind: Kind<(String, Message)>) -> Item<(String, Message)> {
         hash,
         record: record_of("k"),
         kind,
+        traced: None,
     }
 }
 
@@ -166,6 +167,7 @@ impl Given {
             partitions: 1,
             now: Timestamp(9),
             cursors: &cursors,
+            traced: false,
         };
         decide(&scene, items, &mut self.seen, Some(&mut self.state))
     }
@@ -363,6 +365,7 @@ fn outbox_batches_stay_below_the_append_limit_and_keep_order() {
         partitions: 1,
         now: Timestamp(9),
         cursors: &cursors,
+        traced: false,
     };
     let cause = Cause {
         causation_id: "m1".to_owned(),
@@ -375,7 +378,7 @@ fn outbox_batches_stay_below_the_append_limit_and_keep_order() {
             cause: cause.clone(),
         })
         .collect();
-    let batches = outbox(&scene, &outgoing).unwrap();
+    let batches = outbox(&scene, &outgoing, &mut Vec::new()).unwrap();
     assert_eq!(
         batches
             .iter()
@@ -406,6 +409,7 @@ impl Given {
             partitions: 1,
             now: Timestamp(9),
             cursors: &cursors,
+            traced: false,
         };
         replay(&scene, items, &mut self.seen, Some(&mut self.state))
     }

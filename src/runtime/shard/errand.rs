@@ -20,6 +20,7 @@ use crate::runtime::service::Service;
 use crate::runtime::shard::recover::{Outcome as Ended, failed};
 use crate::runtime::shard::turn::{Replay, TurnError, Work};
 use crate::runtime::shard::{Halt, Shard};
+use crate::runtime::spans;
 use crate::shard::ShardId;
 use crate::store::{
     Action, ActionDone, ActionKind, Effects, Error as StoreError, ErrorKind, Outcome, OutcomeKind,
@@ -186,7 +187,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let mut turn = service.store.begin(shard, epoch).await?;
         let now = service.ports.clock.now();
         let work = replay(action, items, true);
-        let prepared = self.prepare(&mut turn, &work, now).await?;
+        let prepared = self.prepare(&mut turn, &work, now, &mut None).await?;
         let done = prepared.effects.done.clone();
         turn.rehearse(prepared.state.as_ref(), prepared.effects)
             .await?;
@@ -279,7 +280,7 @@ async fn decode<C: Context, S>(
         record: parked.record,
     };
     let mut inputs = service.context.inputs().iter();
-    let kind = match inputs.find(|input| *input.topic == *topic) {
+    let mut kind = match inputs.find(|input| *input.topic == *topic) {
         Some(input) => {
             let origin = Origin {
                 input: *input,
@@ -295,12 +296,14 @@ async fn decode<C: Context, S>(
             detail: format!("{topic} is no longer read here"),
         }),
     };
+    let traced = spans::receive(&service.ports.tracer, &consumed.record, &mut kind);
     Ok(Item {
         topic,
         offset: consumed.offset,
         hash: item::hash(&consumed.record),
         record: consumed.record,
         kind,
+        traced,
     })
 }
 

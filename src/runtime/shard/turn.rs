@@ -12,6 +12,7 @@ use crate::runtime::decide::{self, Decided, Questions, Refused, Scene, Tally};
 use crate::runtime::item::Item;
 use crate::runtime::meter::Step;
 use crate::runtime::shard::Shard;
+use crate::runtime::spans::{Ended, TurnSpans};
 use crate::store::{
     Action, ActionDone, Effects, Error as StoreError, ErrorKind, OutboxBatch, Published, Seen,
     Store, Target, Turn,
@@ -102,7 +103,14 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         let now = self.service.ports.clock.now();
         self.follow_up |= self.due.is_some_and(|due| due <= now);
         let acknowledged = self.progress.take();
-        let committed = self.commit(work, acknowledged.clone(), now).await;
+        let mut spans = TurnSpans::begin(&self.service.ports.tracer);
+        let committed = self
+            .commit(work, acknowledged.clone(), now, &mut spans)
+            .await;
+        if let Some(spans) = spans {
+            let turn = (self.service.context.source(), self.grant.shard);
+            spans.end(turn, work.items(), ended(&committed));
+        }
         match committed {
             Ok(tally) => {
                 self.after_commit(work, tally);
@@ -123,6 +131,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         work: &Work<'_, C::Message>,
         acknowledged: Option<Published>,
         now: Timestamp,
+        spans: &mut Option<Box<TurnSpans>>,
     ) -> Result<Tally, TurnError> {
         self.pace.await_slot().await;
         let _slot = self.pace.take_slot();
@@ -132,7 +141,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             .store
             .begin(self.grant.shard, self.grant.epoch)
             .await?;
-        self.meter.steps.end(Step::Begin, began);
+        self.meter.steps.lap(spans, Step::Begin, began);
         crash::here(Point::TurnBegun);
         let Prepared {
             state,
@@ -140,7 +149,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             tally,
             more,
             alarm,
-        } = self.prepare(&mut turn, work, now).await?;
+        } = self.prepare(&mut turn, work, now, spans).await?;
         effects.published.extend(acknowledged);
         effects.prune_inbox_before = self.prune_before(now);
         let steps = effects.cursors.clone();
@@ -170,7 +179,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         }
         let began = self.meter.steps.begin();
         let rows = turn.commit(state.as_ref(), effects).await?;
-        self.meter.steps.end(Step::Commit, began);
+        self.meter.steps.lap(spans, Step::Commit, began);
         self.meter.written(&rows);
         let elsewhere = service.handover.offer(rows);
         self.follow_up = more;
@@ -194,6 +203,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         turn: &mut S::Turn<'_>,
         work: &Work<'_, C::Message>,
         now: Timestamp,
+        spans: &mut Option<Box<TurnSpans>>,
     ) -> Result<Prepared<C>, TurnError> {
         let scene = Scene {
             context: &*self.service.context,
@@ -201,6 +211,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             partitions: self.service.partitions,
             now,
             cursors: &self.cursors,
+            traced: spans.is_some(),
         };
         let steps = &self.meter.steps;
         let items = work.items();
@@ -213,19 +224,19 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             // These are its first messages: nothing stands before them.
             seen.parked.remove(aggregate);
         }
-        let began = steps.end(Step::Look, began);
+        let began = steps.lap(spans, Step::Look, began);
         let concerned = decide::concerned(items, &seen);
         let mut state = if concerned.is_empty() && (self.alone || !self.follow_up) {
             None
         } else {
             Some(turn.load(&concerned).await?)
         };
-        let began = steps.end(Step::Load, began);
+        let began = steps.lap(spans, Step::Load, began);
         if let Some(state) = state.as_mut() {
             scene.context.tell_time(state, now);
         }
         let mut decided = decide_work(&scene, work, &mut seen, state.as_mut())?;
-        let began = steps.end(Step::Decide, began);
+        let began = steps.lap(spans, Step::Decide, began);
         let (mut more, mut alarm) = (self.follow_up, None);
         match state.as_mut() {
             Some(_) if self.alone => more = true,
@@ -237,10 +248,14 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             }
             None => {}
         }
-        let began = steps.end(Step::FollowUp, began);
+        let began = steps.lap(spans, Step::FollowUp, began);
         let mut effects = decided.effects;
-        effects.outbox = decide::outbox(&scene, &decided.outgoing)?;
-        steps.end(Step::Encode, began);
+        let mut created = Vec::new();
+        effects.outbox = decide::outbox(&scene, &decided.outgoing, &mut created)?;
+        steps.lap(spans, Step::Encode, began);
+        if let Some(spans) = spans {
+            spans.decided(decided.told, created);
+        }
         Ok(Prepared {
             state,
             effects,
@@ -283,7 +298,7 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
         self.follow_up = false;
         let now = self.service.ports.clock.now();
         match self
-            .commit(&Work::Log(&[]), Some(published.clone()), now)
+            .commit(&Work::Log(&[]), Some(published.clone()), now, &mut None)
             .await
         {
             Ok(_) => None,
@@ -305,6 +320,16 @@ impl<C: Context, S: Store<C>> Shard<C, S> {
             return Some(now);
         }
         (now.since(self.pruned_at) >= INBOX_PRUNE_EVERY).then(|| now.minus(INBOX_HORIZON))
+    }
+}
+
+/// How a turn has ended, as traces tell it.
+fn ended(committed: &Result<Tally, TurnError>) -> Ended {
+    match committed {
+        Ok(_) => Ended::Committed,
+        Err(TurnError::Store(error)) if error.kind == ErrorKind::Unknown => Ended::Unknown,
+        Err(TurnError::Store(error)) => Ended::Failed(error.kind.label()),
+        Err(TurnError::Refused(_)) => Ended::Failed("refused"),
     }
 }
 

@@ -7,6 +7,7 @@ pub(super) mod methods;
 pub(super) mod observe;
 pub(super) mod panic;
 pub(super) mod shed;
+mod traced;
 
 pub use deadline::Deadline;
 pub use guard::Guard;

@@ -1,4 +1,4 @@
-//! Calls, counted by method and status.
+//! Calls, counted by method and status, and told of in traces.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,17 +14,30 @@ use tonic::{Code, Status};
 use tower::Service;
 
 use super::methods;
+use super::traced::Served;
+use crate::trace::Tracer;
 
 /// Counts every call in `grpc_server_calls_total` and the time to its answer's beginning in
-/// `grpc_server_answer_seconds`, each by method and code.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Layer;
+/// `grpc_server_answer_seconds`, each by method and code; with tracing on each call has a span.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Layer {
+    tracer: Tracer,
+}
+
+impl Layer {
+    pub(in crate::server) fn new(tracer: Tracer) -> Self {
+        Self { tracer }
+    }
+}
 
 impl<S> tower::Layer<S> for Layer {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner }
+        Observed {
+            inner,
+            tracer: self.tracer.clone(),
+        }
     }
 }
 
@@ -32,6 +45,7 @@ impl<S> tower::Layer<S> for Layer {
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Observed<S> {
     inner: S,
+    tracer: Tracer,
 }
 
 impl<S> Service<Request<Body>> for Observed<S>
@@ -47,11 +61,13 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = methods::name(request.uri().path());
         let mut call = Call {
-            method: methods::name(request.uri().path()),
+            method,
             begun: Instant::now(),
             code: None,
+            span: Served::begin(&self.tracer, method, request.headers_mut()),
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -68,6 +84,7 @@ struct Call {
     method: &'static str,
     begun: Instant,
     code: Option<Code>,
+    span: Option<Box<Served>>,
 }
 
 impl Call {
@@ -81,7 +98,11 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let code = format!("{:?}", self.code.unwrap_or(Code::Cancelled));
+        let code = self.code.unwrap_or(Code::Cancelled);
+        if let Some(span) = self.span.take() {
+            span.end(code);
+        }
+        let code = format!("{code:?}");
         metrics::counter!("grpc_server_calls_total", "method" => self.method, "code" => code)
             .increment(1);
     }
