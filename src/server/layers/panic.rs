@@ -9,7 +9,6 @@ use tonic::body::Body;
 use crate::status;
 
 /// The answer to a call whose handler panicked.
-#[expect(clippy::needless_pass_by_value, reason = "the panic layer's signature")]
 pub(in crate::server) fn response(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
     status::internal().into_http()
 }
