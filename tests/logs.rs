@@ -192,7 +192,7 @@ fn every_field_is_used_and_in_the_manual() {
             own.trim().trim_start_matches(['%', '?']) == name
         };
         let mut all = sources.iter().flat_map(|text| statements(text));
-        all.any(|statement| statement.arguments.iter().any(|argument| uses(argument)))
+        all.any(|statement| statement.arguments.iter().any(uses))
     };
     for field in fields::FIELDS {
         let row = format!("| `{}` | {} |", field.name, field.meaning);
