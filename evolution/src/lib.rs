@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`schema`] | a schema as resolution looks at it: names resolved, logical types and docs left out |
 //! | [`resolution`] | can a reader with one schema read what a writer with another one wrote |
-//! | `layout` | whether two schemas lay out the same bytes |
 //! | [`level`] | what a new version must be able to do, as registries are told |
 //! | [`files`] | the directory of schemas: every version ever released |
 //! | [`history`] | every version against every earlier one, and against the rules of the house |
@@ -21,7 +20,6 @@ mod default;
 pub mod files;
 pub mod history;
 mod house;
-mod layout;
 pub mod level;
 mod outline;
 mod place;
@@ -30,7 +28,6 @@ pub mod resolution;
 pub mod schema;
 
 pub use complaint::{Complaint, Rule};
-pub use layout::layout;
 pub use level::{Level, check};
 pub use resolution::{Finding, can_read};
 pub use schema::Schema;

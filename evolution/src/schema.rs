@@ -92,17 +92,11 @@ pub struct Field {
     pub of: Type,
 }
 
-/// Longest text of a schema, in bytes; those of real stores have a few thousand.
-pub const TEXT_BYTES_MAX: usize = 256 << 10;
-
 /// Parses a schema.
 ///
 /// # Errors
-/// In words, when it is not an Avro schema, or longer than [`TEXT_BYTES_MAX`].
+/// In words, when it is not an Avro schema.
 pub fn parse(text: &str) -> Result<Schema, String> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("it is longer than {TEXT_BYTES_MAX} bytes"));
-    }
     apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
     let json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut names = HashMap::new();

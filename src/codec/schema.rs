@@ -8,10 +8,25 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::util::max_allocation_bytes;
 use apache_avro::writer::datum::GenericDatumWriter;
 use evolution::schema::{Kind, Type};
+use serde_json::Value;
 
 use super::Error;
 use super::resolution::Resolution;
 use crate::limits::DATUM_ALLOCATION_MAX;
+
+/// The members of a schema that its layout hangs on.
+const LAID_OUT: [&str; 10] = [
+    "fields",
+    "items",
+    "name",
+    "namespace",
+    "precision",
+    "scale",
+    "size",
+    "symbols",
+    "type",
+    "values",
+];
 
 /// A parsed Avro record schema; a handle, cheap to clone.
 ///
@@ -78,7 +93,6 @@ impl fmt::Debug for Schema {
 /// A schema as compatibility looks at it, and as Avro's own code does.
 pub(super) fn read(text: &str) -> Result<(evolution::Schema, apache_avro::Schema), Error> {
     bound_allocations();
-    // The bounds of `evolution` come first: nothing has bounded the text yet.
     let shape = evolution::schema::parse(text).map_err(invalid)?;
     let avro = apache_avro::Schema::parse_str(text).map_err(|error| invalid(error.to_string()))?;
     Ok((shape, avro))
@@ -95,13 +109,33 @@ pub(super) fn compile<'s>(
     Ok(Compiled {
         name,
         text: text.to_owned(),
-        layout: evolution::layout(&shape),
+        layout: layout(avro)?,
         shape,
         avro,
         writer: GenericDatumWriter::builder(avro).build().map_err(failed)?,
         reader: GenericDatumReader::builder(avro).build().map_err(failed)?,
         readers: RwLock::default(),
     })
+}
+
+/// What a schema lays out, as text: what is left of it in Avro's Parsing Canonical Form. apache-avro's own
+/// panics at attributes that it has no use for (`"scale": "large"`), which anybody may register.
+fn layout(avro: &apache_avro::Schema) -> Result<String, Error> {
+    let schema = serde_json::to_value(avro).map_err(|error| invalid(error.to_string()))?;
+    Ok(laid_out(schema).to_string())
+}
+
+fn laid_out(part: Value) -> Value {
+    match part {
+        Value::Array(parts) => parts.into_iter().map(laid_out).collect(),
+        Value::Object(members) => {
+            let kept = members
+                .into_iter()
+                .filter(|(name, _)| LAID_OUT.contains(&name.as_str()));
+            Value::Object(kept.map(|(name, part)| (name, laid_out(part))).collect())
+        }
+        other => other,
+    }
 }
 
 fn invalid(detail: String) -> Error {
@@ -162,6 +196,66 @@ mod tests {
                 matches!(Schema::parse(text), Err(Error::Schema { .. })),
                 "{text}"
             );
+        }
+    }
+
+    const LINE: &str = r#"{"type":"record","name":"Line","namespace":"shop","fields":[
+        {"name":"how","type":{"type":"enum","name":"How","symbols":["A","B"]}},
+        {"name":"next","type":["null","Line"]},
+        {"name":"at","type":{"type":"array","items":{"type":"map","values":"long"}}},
+        {"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
+        {"name":"hash","type":{"type":"fixed","name":"Hash","size":4}}]}"#;
+
+    /// The layout of the line with one piece of its text replaced.
+    fn replaced(old: &str, new: &str) -> String {
+        assert!(LINE.contains(old), "{old}");
+        let schema = Schema::parse(&LINE.replace(old, new)).unwrap();
+        schema.compiled().layout.clone()
+    }
+
+    #[test]
+    fn what_changes_no_byte_changes_no_layout() {
+        for (old, new) in [
+            (
+                r#""name":"Line","namespace":"shop""#,
+                r#""doc":"D","name":"shop.Line""#,
+            ),
+            (r#"["A","B"]"#, r#"["A","B"],"default":"A""#),
+            (
+                r#"["null","Line"]"#,
+                r#"["null","shop.Line"],"aliases":["n"],"default":null"#,
+            ),
+            (r#""size":4"#, r#""size":4,"unit":"bytes""#),
+        ] {
+            assert_eq!(replaced(old, new), replaced("shop", "shop"), "{new}");
+        }
+    }
+
+    #[test]
+    fn what_changes_a_value_changes_the_layout() {
+        for (old, new) in [
+            ("shop", "store"),
+            (r#"["A","B"]"#, r#"["B","A"]"#),
+            (r#"["null","Line"]"#, r#"["Line","null"]"#),
+            (r#""values":"long""#, r#""values":"int""#),
+            (r#""scale":2"#, r#""scale":3"#),
+            (r#""size":4"#, r#""size":5"#),
+            (r#""name":"at""#, r#""name":"when""#),
+        ] {
+            assert_ne!(replaced(old, new), replaced("shop", "shop"), "{new}");
+        }
+    }
+
+    #[test]
+    fn attributes_that_mean_nothing_are_no_trouble() {
+        for odd in [
+            r#""scale":"large""#,
+            r#""size":{}"#,
+            r#""items":7"#,
+            r#""symbols":null"#,
+        ] {
+            let text = format!(r#"{{"type":"record","name":"Odd","fields":[],{odd}}}"#);
+            assert_eq!(Schema::parse(&text).unwrap().name(), "Odd", "{odd}");
         }
     }
 }
