@@ -137,8 +137,8 @@ fn chain(length: usize, is_reader: bool) -> String {
 async fn a_schema_made_to_exhaust_the_stack_is_refused_and_the_registry_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let server = registry(dir.path());
-    assert_eq!(register(&server, "a", &chain(5_000, false)).await.0, 200);
-    let (status, told) = register(&server, "a", &chain(5_000, true)).await;
+    assert_eq!(register(&server, "a", &chain(1_500, false)).await.0, 200);
+    let (status, told) = register(&server, "a", &chain(1_500, true)).await;
     assert_eq!(status, 409);
     let told = told["message"].as_str().unwrap();
     assert!(told.contains("TOO_COMPLEX"), "{told}");
@@ -151,14 +151,15 @@ async fn a_registry_keeps_so_many_bytes_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let server = registry(dir.path());
     let large = |number: usize| {
-        let doc = "x".repeat(1_000_000);
+        let doc = "x".repeat(240_000);
         format!(r#"{{"type":"fixed","name":"F{number}","size":1,"doc":"{doc}"}}"#)
     };
-    for number in 0..33 {
+    // 139 of them have 32 MiB.
+    for number in 0..139 {
         let subject = format!("s{number}");
         assert_eq!(register(&server, &subject, &large(number)).await.0, 200);
     }
-    let (status, told) = register(&server, "s33", &large(33)).await;
+    let (status, told) = register(&server, "s139", &large(139)).await;
     assert_eq!(status, 500, "{told}");
     // What is known already takes no more room.
     assert_eq!(register(&server, "again", &large(0)).await.0, 200);

@@ -1,6 +1,6 @@
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +11,7 @@ use super::*;
 use crate::auth::Issuer;
 use crate::auth::issuer::Grant;
 use crate::auth::source::Location;
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, Timestamp};
 use crate::server;
 use crate::spawner::TokioSpawner;
 
@@ -144,4 +144,43 @@ async fn what_is_remembered_is_verified_once_and_bounded() {
     }
     let known = verifier.shared.state.read().unwrap().verified.len();
     assert!(known <= limits::TOKENS_REMEMBERED_MAX, "{known}");
+}
+
+/// A wall clock that is set by hand, in milliseconds.
+struct Hand(AtomicI64);
+
+#[async_trait::async_trait]
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_remembered_expires_too() {
+    let own = issuer();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    fs::write(&path, own.jwks()).unwrap();
+    let source = Source::new(&text(&path).parse().unwrap(), None).unwrap();
+    let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
+    let granted = Grant {
+        subject: "C1",
+        scope: "",
+        lasts: Duration::from_secs(60),
+    };
+    let token = own.token(granted, &expected(), clock.now());
+    let verifier = Verifier::start(source, expected(), clock.clone(), &TokioSpawner).await;
+    let verifier = verifier.unwrap();
+    verifier.verify(&token).await.unwrap();
+    let lasts = 60_000 + i64::try_from(limits::AUTH_SKEW.as_millis()).unwrap();
+    clock.0.fetch_add(lasts - 1, Ordering::Relaxed);
+    verifier.verify(&token).await.unwrap();
+    clock.0.fetch_add(1, Ordering::Relaxed);
+    let refused = verifier.verify(&token).await.unwrap_err();
+    assert_eq!(refused, Unverified::Refused(Refusal::Expired));
 }
