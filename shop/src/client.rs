@@ -7,6 +7,7 @@ use clap::Args;
 use contracts::client::{Bearer, Channel};
 use contracts::proto::inventory_service_client::InventoryServiceClient;
 use contracts::proto::order_service_client::OrderServiceClient;
+use messaging::status::code_name;
 use messaging::tls::{advice, advice_on_connecting};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
@@ -204,29 +205,6 @@ pub fn describe(status: &Status) -> String {
 fn cut_off() -> String {
     "its connection was closed before the call went out: if the server speaks TLS, write https://"
         .to_owned()
-}
-
-/// The code's name in the gRPC specification.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use ::http::{HeaderMap, HeaderValue};
 use tonic::Code;
 
 use super::methods::UNKNOWN;
+use crate::status;
 use crate::trace::{Kind, Recorder, Span, SpanContext, TRACEPARENT, TRACESTATE, Tracer};
 
 /// Services that are called all day by those who watch over this one: they begin no traces.
@@ -74,9 +75,9 @@ impl Served {
         span.attributes = vec![
             ("rpc.system.name", "grpc".into()),
             ("rpc.method", method.into()),
-            ("rpc.response.status_code", name_of(code).into()),
+            ("rpc.response.status_code", status::code_name(code).into()),
         ];
-        span.error = is_failure(code).then(|| name_of(code).into());
+        span.error = is_failure(code).then(|| status::code_name(code).into());
         self.recorder.record(span);
     }
 }
@@ -93,29 +94,6 @@ fn is_failure(code: Code) -> bool {
             | Code::Unavailable
             | Code::DataLoss
     )
-}
-
-/// A code's name, as gRPC spells it.
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]
