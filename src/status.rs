@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::auth::{Need, Refusal};
-use crate::{codec, limits, log, registry, store};
+use crate::{codec, lease, limits, log, registry, store};
 
 /// One invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +123,13 @@ pub fn not_writable() -> Status {
     unavailable("the log's topics or the schemas are not ready; nothing was accepted")
 }
 
+/// The answer to a call that the lease of the shards failed: whatever it is, it may pass.
+#[must_use]
+pub fn of_lease(error: &lease::Error) -> Status {
+    tracing::debug!(%error, "a call failed on the lease");
+    unavailable("who owns the shards cannot be told: the lease cannot be reached")
+}
+
 /// The answer to a call that the database failed.
 #[must_use]
 pub fn of_store(error: &store::Error) -> Status {
@@ -227,8 +234,12 @@ mod tests {
 
     #[test]
     fn a_failure_that_may_pass_says_when_to_come_back() {
-        for kind in [log::ErrorKind::Retry, log::ErrorKind::Ambiguous] {
-            let status = of_log(&log_error(kind));
+        let away = lease::Error::Unreachable("secret detail of the driver".into());
+        for status in [
+            of_log(&log_error(log::ErrorKind::Retry)),
+            of_log(&log_error(log::ErrorKind::Ambiguous)),
+            of_lease(&away),
+        ] {
             assert_eq!(status.code(), Code::Unavailable);
             let delay = status.get_error_details().retry_info().unwrap().retry_delay;
             assert_eq!(delay, Some(limits::RETRY_AFTER));
@@ -239,6 +250,7 @@ mod tests {
     fn no_detail_of_a_driver_reaches_a_client() {
         let select = || "SELECT secret FROM orders";
         let statuses = [
+            of_lease(&lease::Error::Unreachable(select().into())),
             of_log(&log_error(log::ErrorKind::Retry)),
             of_log(&log_error(log::ErrorKind::Fatal)),
             of_store(&store::Error::new(

@@ -20,7 +20,7 @@ impl Desk {
     /// The shards that were ever owned, by number.
     pub(crate) async fn shards(&self) -> Result<Vec<proto::Shard>, Status> {
         let holders = self.lease.holders().await;
-        let holders = holders.map_err(|error| Status::unavailable(error.to_string()))?;
+        let holders = holders.map_err(|error| status::of_lease(&error))?;
         let mut holders: BTreeMap<ShardId, Holding> = holders
             .into_iter()
             .map(|holding| (holding.grant.shard, holding))
