@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use messaging::clock::Timestamp;
-use messaging::store::sql::{Get, SqlRow};
+use messaging::store::sql::{Get, SqlRow, json};
 use sqlx::Error;
 
 use super::Placed;
@@ -66,6 +66,15 @@ pub(super) fn mark_of(
         causation_id,
     };
     (ProductId::from(product), mark)
+}
+
+/// `[[product_id, quantity], ...]`.
+pub(super) fn lines_to_json(lines: &Lines) -> String {
+    json(
+        lines
+            .iter()
+            .map(|(product, quantity)| (product.as_str(), *quantity)),
+    )
 }
 
 /// The reservations in rows of one line each, by order.

@@ -61,6 +61,7 @@ on_every_database! {
     queries_see_what_is_committed_page_by_page,
     an_export_gives_every_reservation_once_and_named_ones_with_their_places,
     the_database_itself_refuses_more_reserved_than_there_is,
+    lines_that_stood_apart_are_with_their_reservations,
 }
 
 fn order(id: &str, product: u8, quantity: i32) -> Incoming<Message> {
@@ -352,4 +353,30 @@ async fn the_database_itself_refuses_more_reserved_than_there_is<K: Kind>(place:
     K::execute(&place, "UPDATE stock SET reserved = 10")
         .await
         .unwrap();
+}
+
+/// Until migration 1002, the lines of reservations had a table of their own.
+async fn lines_that_stood_apart_are_with_their_reservations<K: Kind>(place: K::Place) {
+    K::make(&place, 1001).await;
+    for row in [
+        "INSERT INTO stock (book, product_id, on_hand, reserved, version)
+         VALUES ('main', 'P0', 9, 3, 1), ('main', 'P1', 2, 2, 1)",
+        "INSERT INTO reservation (order_id, book, order_version, version, status, correlation_id)
+         VALUES ('A', 'main', 1, 1, 'HELD', 'a'), ('B', 'main', 1, 1, 'HELD', 'b')",
+        "INSERT INTO reservation_line (order_id, product_id, quantity)
+         VALUES ('B', 'P1', 2), ('B', 'P0', 1), ('A', 'P0', 2)",
+    ] {
+        K::execute(&place, row).await.unwrap();
+    }
+    let database = Database::<K>::open(&place, Bounds::default()).await;
+    let holdings = database.dump().await;
+    let lines = |order: &str| &holdings.reservations[&OrderId::from(order)].lines;
+    let line = |product: &str, quantity| (ProductId::from(product), quantity);
+    assert_eq!(*lines("A"), BTreeMap::from([line("P0", 2)]));
+    assert_eq!(*lines("B"), BTreeMap::from([line("P0", 1), line("P1", 2)]));
+    let completed = incoming("complete B", completed("B", 2));
+    database.turn(&[completed]).await;
+    let stock = database.queries().stock("P1").await.unwrap().unwrap();
+    assert_eq!((stock.on_hand, stock.reserved), (0, 0), "it was loaded");
+    database.close().await;
 }

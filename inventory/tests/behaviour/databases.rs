@@ -22,6 +22,7 @@ use messaging::store::Store;
 use messaging::store::postgres::{Location, PostgresStore, migrate, scratch};
 use messaging::store::sql::{Get, SqlRow};
 use messaging::store::sqlite::SqliteStore;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Executor};
@@ -37,6 +38,8 @@ pub(crate) trait Kind {
     type Queries: Queries + Export + Clone;
 
     async fn open(place: &Self::Place, bounds: Bounds) -> Self::Store;
+    /// Makes the tables as they were after migration `last`.
+    async fn make(place: &Self::Place, last: i64);
     async fn close(store: &Self::Store);
     async fn highest_epoch(store: &Self::Store) -> Epoch;
     async fn rows(store: &Self::Store, sql: &'static str) -> Vec<Self::Row>;
@@ -58,6 +61,12 @@ impl Kind for SqliteFile {
         SqliteStore::open(place, &sqlite::MIGRATIONS, tables)
             .await
             .unwrap()
+    }
+
+    async fn make(place: &PathBuf, last: i64) {
+        let migrations = until(&sqlite::MIGRATIONS, last);
+        let store = SqliteStore::open(place, &migrations, ()).await.unwrap();
+        store.close().await;
     }
 
     async fn close(store: &Self::Store) {
@@ -100,6 +109,11 @@ impl Kind for PostgresServer {
             .unwrap()
     }
 
+    async fn make(place: &Location, last: i64) {
+        let migrations = until(&postgres::MIGRATIONS, last);
+        migrate(place, &migrations).await.unwrap();
+    }
+
     async fn close(store: &Self::Store) {
         store.close().await;
     }
@@ -128,6 +142,17 @@ pub(crate) struct Database<K: Kind> {
     store: K::Store,
     bounds: Bounds,
     epoch: Epoch,
+}
+
+fn until(migrations: &Migrator, last: i64) -> Migrator {
+    let known = migrations.iter().filter(|one| one.version <= last);
+    Migrator::with_migrations(known.cloned().collect())
+}
+
+fn asked(lines: &str) -> Lines {
+    let lines: Vec<(String, i32)> = serde_json::from_str(lines).unwrap();
+    let line = |(product, quantity)| (ProductId::from(product), quantity);
+    lines.into_iter().map(line).collect()
 }
 
 fn text(row: &impl SqlRow, column: &'static str) -> String {
@@ -237,7 +262,7 @@ impl<K: Kind> Database<K> {
                 status: Status::from_name(&text(row, "status")).unwrap(),
                 position: row.read("position").unwrap(),
                 fulfilment: row.read("fulfilment").unwrap(),
-                lines: Lines::new(),
+                lines: asked(&text(row, "lines")),
                 short: Default::default(),
                 flow: Flow {
                     correlation_id: row.read("correlation_id").unwrap(),
@@ -246,14 +271,6 @@ impl<K: Kind> Database<K> {
                 reserve_by: deadline(row, "reserve_by"),
             };
             found.insert(order_id, reservation);
-        }
-        for row in &self.rows("SELECT * FROM reservation_line").await {
-            let order_id = OrderId::from(text(row, "order_id"));
-            let product = ProductId::from(text(row, "product_id"));
-            let reservation: &mut Reservation = found.get_mut(&order_id).unwrap();
-            reservation
-                .lines
-                .insert(product, row.read("quantity").unwrap());
         }
         found
     }

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use audit::fold::Told;
 use audit::promises::{self, Receipts};
 use audit::snapshot::Snapshot;
+use inventory::domain::ids::ProductId;
+use inventory::domain::reservation::Status;
 
 use super::backstage::{Backstage, SERVICES};
 use super::client::{Answer, What};
 use super::load::{History, Sent};
 use super::process::Role;
+use super::rows;
 
 /// What is broken, one line each.
 pub(crate) type Broken = Vec<String>;
@@ -86,21 +89,23 @@ pub(crate) async fn databases(backstage: &Backstage) -> Result<Broken, sqlx::Err
         broken.extend(damage.iter().map(|line| format!("{name}: damaged: {line}")));
     }
     let mut inventory = backstage.database(Role::Inventory).await?;
-    let stock: Vec<(String, i64, i64, i64, i64, i64)> = inventory
+    let stock: Vec<(String, i64, i64, i64)> = inventory
         .rows(
             "SELECT product_id, on_hand, reserved,
                  (SELECT coalesce(sum(quantity), 0) FROM receipt
-                  WHERE receipt.product_id = stock.product_id),
-                 (SELECT coalesce(sum(quantity), 0)
-                  FROM reservation_line AS line JOIN reservation USING (order_id)
-                  WHERE status = 'HELD' AND line.product_id = stock.product_id),
-                 (SELECT coalesce(sum(quantity), 0)
-                  FROM reservation_line AS line JOIN reservation USING (order_id)
-                  WHERE status = 'SHIPPED' AND line.product_id = stock.product_id)
+                  WHERE receipt.product_id = stock.product_id)
              FROM stock",
         )
         .await?;
-    for (product, on_hand, reserved, received, held, shipped) in stock {
+    let reservations = rows::reservations(&mut inventory).await?;
+    let pieces = |product: &ProductId, status: Status| -> i64 {
+        let those = reservations.iter().filter(|one| one.status == status);
+        let quantities = those.filter_map(|one| one.lines.get(product).copied());
+        quantities.map(i64::from).sum()
+    };
+    for (product, on_hand, reserved, received) in stock {
+        let id = ProductId::from(&product);
+        let (held, shipped) = (pieces(&id, Status::Held), pieces(&id, Status::Shipped));
         if on_hand < 0 || reserved < 0 || reserved > on_hand {
             broken.push(format!(
                 "S1: {product}: {reserved} of {on_hand} are reserved"

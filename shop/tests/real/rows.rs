@@ -7,7 +7,7 @@ use audit::checkpoint::{Checkpoint, Shard};
 use audit::record::{Place, Topic};
 use contracts::order::{OnShortage, PlaceOrder, PlaceOrderLine};
 use inventory::domain::ids::{OrderId, ProductId};
-use inventory::domain::reservation::{Flow, Reservation, Status as Held};
+use inventory::domain::reservation::{Flow, Lines, Reservation, Status as Held};
 use inventory::domain::stock::Stock;
 use messaging::clock::Timestamp;
 use order::domain::{Order, Status};
@@ -81,6 +81,7 @@ struct ReservationRow {
     status: String,
     position: Option<i64>,
     fulfilment: Option<i64>,
+    lines: String,
     correlation_id: String,
     traceparent: Option<String>,
     reserve_by: Option<i64>,
@@ -91,12 +92,9 @@ pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservat
     let rows: Vec<ReservationRow> = database
         .rows(
             "SELECT order_id, order_version, version, status, position, fulfilment,
-                 correlation_id, traceparent, reserve_by
+                 lines, correlation_id, traceparent, reserve_by
              FROM reservation ORDER BY order_id",
         )
-        .await?;
-    let lines: Vec<(String, String, i32)> = database
-        .rows("SELECT order_id, product_id, quantity FROM reservation_line")
         .await?;
     let waiting: Vec<(String, String)> = database
         .rows("SELECT order_id, product_id FROM waiter")
@@ -109,7 +107,7 @@ pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservat
             status: Held::from_name(&row.status).unwrap(),
             position: row.position,
             fulfilment: row.fulfilment,
-            lines: BTreeMap::new(),
+            lines: asked(&row.lines),
             short: BTreeSet::new(),
             reserve_by: row.reserve_by.map(Timestamp),
             flow: Flow {
@@ -120,11 +118,6 @@ pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservat
         (row.order_id, reservation)
     };
     let mut found: BTreeMap<String, Reservation> = rows.into_iter().map(reservation).collect();
-    for (order_id, product, quantity) in lines {
-        let reservation = found.get_mut(&order_id).expect("a line has a reservation");
-        let lines = &mut reservation.lines;
-        lines.insert(ProductId::from(product), quantity);
-    }
     for (order_id, product) in waiting {
         let reservation = found
             .get_mut(&order_id)
@@ -132,6 +125,12 @@ pub(crate) async fn reservations(database: &mut Database) -> Result<Vec<Reservat
         reservation.short.insert(ProductId::from(product));
     }
     Ok(found.into_values().collect())
+}
+
+fn asked(lines: &str) -> Lines {
+    let lines: Vec<(String, i32)> = serde_json::from_str(lines).expect("lines are JSON");
+    let line = |(product, quantity)| (ProductId::from(product), quantity);
+    lines.into_iter().map(line).collect()
 }
 
 /// Inventory's stock, by product.

@@ -128,7 +128,8 @@ async fn reservations(
     .await?;
     let lines: Vec<(String, String, i32)> = all(
         reader,
-        "SELECT order_id, product_id, quantity FROM reservation_line",
+        "SELECT order_id, line.value ->> 0, line.value ->> 1
+         FROM reservation CROSS JOIN json_each(lines) AS line",
     )
     .await?;
     let mut by_order: BTreeMap<String, Lines> = BTreeMap::new();

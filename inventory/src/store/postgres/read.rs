@@ -30,7 +30,9 @@ pub(super) use columns;
 /// The lines of a reservation, and the queues that they wait in.
 macro_rules! lines {
     () => {
-        "JOIN reservation_line AS line ON line.order_id = reservation.order_id
+        "CROSS JOIN LATERAL (
+             SELECT value ->> 0 AS product_id, (value ->> 1)::int AS quantity
+             FROM json_array_elements(reservation.lines::json)) AS line
          LEFT JOIN waiter ON waiter.book = reservation.book
                          AND waiter.product_id = line.product_id
                          AND waiter.position = reservation.position"

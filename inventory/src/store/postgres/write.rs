@@ -13,6 +13,7 @@ use crate::domain::receive::Receipt;
 use crate::domain::reservation::Reservation;
 use crate::domain::stock::Stock;
 use crate::store::BOOK;
+use crate::store::row::lines_to_json;
 
 /// Writes `changes`, deletions before insertions. The book is locked, so nobody else writes.
 pub(super) async fn write(tx: &mut PgConnection, changes: &Changes<'_>) -> Result<(), Error> {
@@ -81,10 +82,10 @@ async fn save_stock(tx: &mut PgConnection, stock: &[(&ProductId, &Stock)]) -> Re
 async fn place(tx: &mut PgConnection, placed: &[&Reservation]) -> Result<(), Error> {
     let statement = sqlx::query(
         "INSERT INTO reservation (book, order_id, order_version, version, status, position,
-                                  fulfilment, correlation_id, traceparent, reserve_by)
+                                  fulfilment, lines, correlation_id, traceparent, reserve_by)
          SELECT $1, placed.* FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[],
-             $6::bigint[], $7::bigint[], $8::text[], $9::text[],
-             $10::bigint[]) AS placed",
+             $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[],
+             $11::bigint[]) AS placed",
     )
     .bind(BOOK)
     .bind(column(placed, |one| one.order_id.as_str()))
@@ -93,27 +94,11 @@ async fn place(tx: &mut PgConnection, placed: &[&Reservation]) -> Result<(), Err
     .bind(column(placed, |one| one.status.as_str()))
     .bind(column(placed, |one| one.position))
     .bind(column(placed, |one| one.fulfilment))
+    .bind(column(placed, |one| lines_to_json(&one.lines)))
     .bind(column(placed, |one| one.flow.correlation_id.as_str()))
     .bind(column(placed, |one| one.flow.traceparent.as_deref()))
     .bind(column(placed, |one| one.reserve_by.map(|by| by.0)));
-    bulk::write(tx, "save new reservations", placed, statement).await?;
-    let lines: Vec<(&str, &str, i32)> = placed
-        .iter()
-        .flat_map(|one| {
-            let order_id = one.order_id.as_str();
-            one.lines
-                .iter()
-                .map(move |(product, quantity)| (order_id, product.as_str(), *quantity))
-        })
-        .collect();
-    let statement = sqlx::query(
-        "INSERT INTO reservation_line (order_id, product_id, quantity)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::int[])",
-    )
-    .bind(column(&lines, |(order_id, _, _)| *order_id))
-    .bind(column(&lines, |(_, product, _)| *product))
-    .bind(column(&lines, |(_, _, quantity)| *quantity));
-    bulk::write(tx, "save lines", &lines, statement)
+    bulk::write(tx, "save new reservations", placed, statement)
         .await
         .map(drop)
 }

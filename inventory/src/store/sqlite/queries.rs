@@ -60,13 +60,13 @@ impl Export for SqliteQueries {
     async fn after(&self, after: &str, limit: usize) -> Result<Vec<Reservation>, Error> {
         let failed = |source| sqlite::error("export reservations", source);
         let rows = sqlx::query(
-            "SELECT reservation.*, line.product_id, line.quantity,
-                    waiter.position IS NOT NULL AS waits
+            "SELECT reservation.*, line.value ->> 0 AS product_id,
+                    line.value ->> 1 AS quantity, waiter.position IS NOT NULL AS waits
              FROM (SELECT * FROM reservation WHERE order_id > $1 ORDER BY order_id LIMIT $2)
                   AS reservation
-             CROSS JOIN reservation_line AS line ON line.order_id = reservation.order_id
+             CROSS JOIN json_each(reservation.lines) AS line
              LEFT JOIN waiter ON waiter.book = reservation.book
-                             AND waiter.product_id = line.product_id
+                             AND waiter.product_id = line.value ->> 0
                              AND waiter.position = reservation.position",
         )
         .bind(after)
@@ -80,18 +80,18 @@ impl Export for SqliteQueries {
     async fn of(&self, order_ids: &[String]) -> Result<Vec<Placed>, Error> {
         let failed = |source| sqlite::error("export named reservations", source);
         let rows = sqlx::query(
-            "SELECT reservation.*, line.product_id, line.quantity,
-                    waiter.position IS NOT NULL AS waits,
+            "SELECT reservation.*, line.value ->> 0 AS product_id,
+                    line.value ->> 1 AS quantity, waiter.position IS NOT NULL AS waits,
                     (SELECT count(*) FROM waiter AS ahead
                      WHERE ahead.book = waiter.book AND ahead.product_id = waiter.product_id
                        AND ahead.position <= waiter.position) AS place
              FROM json_each($1) AS wanted
              CROSS JOIN reservation ON reservation.order_id = wanted.value
-             CROSS JOIN reservation_line AS line ON line.order_id = reservation.order_id
+             CROSS JOIN json_each(reservation.lines) AS line
              LEFT JOIN waiter ON waiter.book = reservation.book
-                             AND waiter.product_id = line.product_id
+                             AND waiter.product_id = line.value ->> 0
                              AND waiter.position = reservation.position
-             ORDER BY line.product_id",
+             ORDER BY line.value ->> 0",
         )
         .bind(bulk::json(order_ids))
         .fetch_all(&self.reader)

@@ -44,13 +44,13 @@ impl BookTables for SqliteBook<'_> {
 
     async fn reservations(&mut self, orders: &[OrderId]) -> Result<Vec<Reservation>, Error> {
         let rows = sqlx::query(
-            "SELECT reservation.*, line.product_id, line.quantity,
-                    waiter.position IS NOT NULL AS waits
+            "SELECT reservation.*, line.value ->> 0 AS product_id,
+                    line.value ->> 1 AS quantity, waiter.position IS NOT NULL AS waits
              FROM json_each($1) AS wanted
              CROSS JOIN reservation ON reservation.order_id = wanted.value
-             CROSS JOIN reservation_line AS line ON line.order_id = reservation.order_id
+             CROSS JOIN json_each(reservation.lines) AS line
              LEFT JOIN waiter ON waiter.book = reservation.book
-                             AND waiter.product_id = line.product_id
+                             AND waiter.product_id = line.value ->> 0
                              AND waiter.position = reservation.position",
         )
         .bind(bulk::json(orders.iter().map(OrderId::as_str)))

@@ -6,13 +6,14 @@ use sqlx::SqliteConnection;
 
 use crate::domain::book::Counters;
 use crate::domain::changes::{Changes, Place};
-use crate::domain::ids::{OrderId, ProductId};
+use crate::domain::ids::ProductId;
 use crate::domain::marks::Mark;
 use crate::domain::reservation::Reservation;
 use crate::store::BOOK;
+use crate::store::row::lines_to_json;
 
 const RESERVATION: &str = "reservation (order_id, book, order_version, version, status, position,
-    fulfilment, correlation_id, traceparent, reserve_by)";
+    fulfilment, lines, correlation_id, traceparent, reserve_by)";
 
 /// Writes `changes`, deletions before insertions.
 pub(super) async fn write(tx: &mut SqliteConnection, changes: &Changes<'_>) -> Result<(), Error> {
@@ -84,16 +85,10 @@ async fn save_stock(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<()
 async fn save_reservations(script: &mut Script<'_>, changes: &Changes<'_>) -> Result<(), Error> {
     let insert = Insert {
         into: RESERVATION,
-        columns: 10,
+        columns: 11,
         then: "",
     };
     script.insert(insert, &changes.placed, push).await?;
-    let lines: Vec<_> = changes
-        .placed
-        .iter()
-        .flat_map(|placed| placed.lines.iter().map(|line| (&placed.order_id, line)))
-        .collect();
-    save_lines(script, &lines).await?;
     let update = Insert {
         then: "ON CONFLICT (order_id) DO UPDATE SET
                order_version = excluded.order_version, version = excluded.version,
@@ -101,24 +96,6 @@ async fn save_reservations(script: &mut Script<'_>, changes: &Changes<'_>) -> Re
         ..insert
     };
     script.insert(update, &changes.moved, push).await
-}
-
-async fn save_lines(
-    script: &mut Script<'_>,
-    lines: &[(&OrderId, (&ProductId, &i32))],
-) -> Result<(), Error> {
-    let insert = Insert {
-        into: "reservation_line (order_id, product_id, quantity)",
-        columns: 3,
-        then: "",
-    };
-    let rows = script.insert(insert, lines, |(order_id, (product, quantity)), values| {
-        values
-            .push(order_id.as_str())
-            .push(product.as_str())
-            .push(**quantity);
-    });
-    rows.await
 }
 
 fn push(reservation: &&Reservation, values: &mut Values) {
@@ -130,6 +107,7 @@ fn push(reservation: &&Reservation, values: &mut Values) {
         .push(reservation.status.as_str())
         .push(reservation.position)
         .push(reservation.fulfilment)
+        .push(lines_to_json(&reservation.lines))
         .push(reservation.flow.correlation_id.as_str())
         .push(reservation.flow.traceparent.as_deref())
         .push(reservation.reserve_by.map(|by| by.0));

@@ -100,10 +100,10 @@ struct Rows {
     customer_id: String,
     currency: String,
     on_shortage: &'static str,
-    /// Each order's lines, as JSON.
+    /// Each order's lines with their prices, as JSON.
     lines: Vec<String>,
-    /// Each line: the order's place in the batch, the product, how many.
-    held: Vec<(usize, String, i32)>,
+    /// What each order asks for, as JSON.
+    held: Vec<String>,
     /// Pieces of each product that a batch takes.
     taken: Vec<(String, i64)>,
     /// The events of a step, as they stand in the outbox.
@@ -143,13 +143,13 @@ impl Rows {
             let lines = command.lines.iter();
             sql::json(lines.map(|line| (&line.product_id, line.quantity, line.unit_price_minor)))
         });
-        let mut held = Vec::new();
+        let held = commands().map(|command| {
+            let lines = command.lines.iter();
+            sql::json(lines.map(|line| (&line.product_id, line.quantity)))
+        });
         let mut taken: BTreeMap<String, i64> = BTreeMap::new();
-        for (order, command) in commands().enumerate() {
-            for line in &command.lines {
-                held.push((order, line.product_id.clone(), line.quantity));
-                *taken.entry(line.product_id.clone()).or_default() += i64::from(line.quantity);
-            }
+        for line in commands().flat_map(|command| &command.lines) {
+            *taken.entry(line.product_id.clone()).or_default() += i64::from(line.quantity);
         }
         let first = commands().next();
         Self {
@@ -159,7 +159,7 @@ impl Rows {
             currency: first.map_or_else(String::new, |one| one.currency.clone()),
             on_shortage: first.map_or("", |one| one.on_shortage.as_str()),
             lines: lines.collect(),
-            held,
+            held: held.collect(),
             taken: taken.into_iter().collect(),
             events: [&batch.placed, &batch.held, &batch.reserved]
                 .map(|records| outbox::encode(records)),

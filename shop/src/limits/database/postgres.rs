@@ -57,13 +57,11 @@ const HOLD: &str = concat!(
           SELECT $10, product_id, $11, reserved, 1
           FROM unnest($12::text[], $13::bigint[]) AS stock (product_id, reserved)
           ON CONFLICT (book, product_id) DO UPDATE SET on_hand = excluded.on_hand,
-              reserved = excluded.reserved, version = excluded.version),
-      lined AS (
-          INSERT INTO reservation_line (order_id, product_id, quantity)
-          SELECT * FROM unnest($14::text[], $15::text[], $16::int[]))
-      INSERT INTO reservation (order_id, book, order_version, version, status, correlation_id)
-      SELECT order_id, $10, 1, 1, 'HELD', correlation_id
-      FROM unnest($17::text[], $18::text[]) AS held (order_id, correlation_id)"
+              reserved = excluded.reserved, version = excluded.version)
+      INSERT INTO reservation (order_id, book, order_version, version, status, lines,
+                               correlation_id)
+      SELECT order_id, $10, 1, 1, 'HELD', lines, correlation_id
+      FROM unnest($14::text[], $15::text[], $16::text[]) AS held (order_id, lines, correlation_id)"
 );
 
 const RESERVE: &str = concat!(
@@ -207,25 +205,13 @@ impl OnServer {
 
     fn hold<'q>(&'q self, turn: &'q Turn) -> Statement<'q> {
         let (products, reserved): (Vec<_>, Vec<_>) = self.rows.reserved(turn).unzip();
-        let held = self.rows.held.iter();
-        let orders: Vec<_> = held
-            .clone()
-            .map(|(order, _, _)| turn.order_ids[*order].as_str())
-            .collect();
-        let lines: Vec<_> = held
-            .clone()
-            .map(|(_, product, _)| product.as_str())
-            .collect();
-        let quantities: Vec<_> = held.map(|(_, _, quantity)| *quantity).collect();
         self.effects(HOLD, Step::Hold, turn)
             .bind(BOOK)
             .bind(ON_HAND)
             .bind(products)
             .bind(reserved)
-            .bind(orders)
-            .bind(lines)
-            .bind(quantities)
             .bind(&turn.order_ids)
+            .bind(&self.rows.held)
             .bind(&turn.message_ids)
     }
 

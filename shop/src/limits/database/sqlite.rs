@@ -113,12 +113,9 @@ impl Sqlite {
             values.push(product).push(reserved);
         }
         values.push(BOOK);
-        for (order_id, message_id) in turn.order_ids.iter().zip(&turn.message_ids) {
-            values.push(order_id).push(message_id);
-        }
-        for (order, product, quantity) in &self.rows.held {
-            let order_id = &turn.order_ids[*order];
-            values.push(order_id).push(product).push(*quantity);
+        let orders = turn.order_ids.iter().zip(&turn.message_ids);
+        for ((order_id, message_id), lines) in orders.zip(&self.rows.held) {
+            values.push(order_id).push(message_id).push(lines);
         }
     }
 }
@@ -166,8 +163,7 @@ fn place() -> String {
 
 fn hold(rows: &Rows) -> String {
     let stock = values(rows.taken.len(), "(?, ?)");
-    let reservations = values(ORDERS, "(?, ?)");
-    let lines = values(rows.held.len(), "(?, ?, ?)");
+    let reservations = values(ORDERS, "(?, ?, ?)");
     format!(
         "{BEGIN}
          INSERT INTO stock (book, product_id, on_hand, reserved, version)
@@ -175,10 +171,9 @@ fn hold(rows: &Rows) -> String {
              ON CONFLICT (book, product_id) DO UPDATE SET on_hand = excluded.on_hand,
              reserved = excluded.reserved, version = excluded.version;
          INSERT INTO reservation (order_id, book, order_version, version, status, position,
-                                  fulfilment, correlation_id, traceparent)
-             SELECT column1, ?, 1, 1, 'HELD', NULL, NULL, column2, NULL
+                                  fulfilment, correlation_id, traceparent, lines)
+             SELECT column1, ?, 1, 1, 'HELD', NULL, NULL, column2, NULL, column3
              FROM (VALUES {reservations});
-         INSERT INTO reservation_line (order_id, product_id, quantity) VALUES {lines};
          COMMIT;"
     )
 }
@@ -270,7 +265,6 @@ mod tests {
             (order, "cursor", 2 * partitions),
             (order, "acknowledged", partitions),
             (inventory, "reservation", orders),
-            (inventory, "reservation_line", orders),
             (inventory, "outbox", partitions),
             (inventory, "cursor", partitions),
             (inventory, "inbox", 0),
