@@ -111,3 +111,23 @@ impl Need {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_met_by_the_same_word_only() {
+        let claims = Claims {
+            subject: "C1".to_owned(),
+            scopes: vec!["stock".to_owned()],
+            expires: 1,
+        };
+        assert!(Need::Nothing.is_met_by(&claims));
+        assert!(Need::Token.is_met_by(&claims));
+        assert!(Need::Scope("stock").is_met_by(&claims));
+        for other in ["operations", "stoc", "stocks", "Stock", ""] {
+            assert!(!Need::Scope(other).is_met_by(&claims), "{other}");
+        }
+    }
+}
