@@ -5,6 +5,7 @@ use messaging::store::Error;
 use messaging::store::sqlite::{self, bulk};
 use sqlx::SqlitePool;
 
+use super::read::{columns, lines};
 use crate::domain::ids::ProductId;
 use crate::domain::reservation::Reservation;
 use crate::domain::stock::Stock;
@@ -59,16 +60,13 @@ impl Queries for SqliteQueries {
 impl Export for SqliteQueries {
     async fn after(&self, after: &str, limit: usize) -> Result<Vec<Reservation>, Error> {
         let failed = |source| sqlite::error("export reservations", source);
-        let rows = sqlx::query(
-            "SELECT reservation.*, line.value ->> 0 AS product_id,
-                    line.value ->> 1 AS quantity, waiter.position IS NOT NULL AS waits
-             FROM (SELECT * FROM reservation WHERE order_id > $1 ORDER BY order_id LIMIT $2)
-                  AS reservation
-             CROSS JOIN json_each(reservation.lines) AS line
-             LEFT JOIN waiter ON waiter.book = reservation.book
-                             AND waiter.product_id = line.value ->> 0
-                             AND waiter.position = reservation.position",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM (SELECT * FROM reservation WHERE order_id > $1 ORDER BY order_id LIMIT $2)
+                  AS reservation ",
+            lines!()
+        ))
         .bind(after)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.reader)
@@ -79,20 +77,17 @@ impl Export for SqliteQueries {
 
     async fn of(&self, order_ids: &[String]) -> Result<Vec<Placed>, Error> {
         let failed = |source| sqlite::error("export named reservations", source);
-        let rows = sqlx::query(
-            "SELECT reservation.*, line.value ->> 0 AS product_id,
-                    line.value ->> 1 AS quantity, waiter.position IS NOT NULL AS waits,
-                    (SELECT count(*) FROM waiter AS ahead
-                     WHERE ahead.book = waiter.book AND ahead.product_id = waiter.product_id
-                       AND ahead.position <= waiter.position) AS place
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            ", (SELECT count(*) FROM waiter AS ahead
+                WHERE ahead.book = waiter.book AND ahead.product_id = waiter.product_id
+                  AND ahead.position <= waiter.position) AS place
              FROM json_each($1) AS wanted
-             CROSS JOIN reservation ON reservation.order_id = wanted.value
-             CROSS JOIN json_each(reservation.lines) AS line
-             LEFT JOIN waiter ON waiter.book = reservation.book
-                             AND waiter.product_id = line.value ->> 0
-                             AND waiter.position = reservation.position
-             ORDER BY line.value ->> 0",
-        )
+             CROSS JOIN reservation ON reservation.order_id = wanted.value ",
+            lines!(),
+            " ORDER BY line.value ->> 0"
+        ))
         .bind(bulk::json(order_ids))
         .fetch_all(&self.reader)
         .await

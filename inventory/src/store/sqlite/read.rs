@@ -15,6 +15,26 @@ use crate::domain::stock::Stock;
 use crate::store::row::{self, counters_of, deadline_of, mark_of, receipt_of, stock_of, waiter_of};
 use crate::store::{BOOK, BookTables};
 
+/// The columns of a reservation, one line and whether it waits.
+macro_rules! columns {
+    () => {
+        "reservation.*, line.value ->> 0 AS product_id, line.value ->> 1 AS quantity,
+         waiter.position IS NOT NULL AS waits"
+    };
+}
+pub(super) use columns;
+
+/// The lines of a reservation, and the queues that they wait in.
+macro_rules! lines {
+    () => {
+        "CROSS JOIN json_each(reservation.lines) AS line
+         LEFT JOIN waiter ON waiter.book = reservation.book
+                         AND waiter.product_id = line.value ->> 0
+                         AND waiter.position = reservation.position"
+    };
+}
+pub(super) use lines;
+
 impl BookTables for SqliteBook<'_> {
     /// The transaction holds the file's one writer lock since it began, so reading is enough; it
     /// stands in a statement of its own as it must where the lock is the row's.
@@ -43,16 +63,13 @@ impl BookTables for SqliteBook<'_> {
     }
 
     async fn reservations(&mut self, orders: &[OrderId]) -> Result<Vec<Reservation>, Error> {
-        let rows = sqlx::query(
-            "SELECT reservation.*, line.value ->> 0 AS product_id,
-                    line.value ->> 1 AS quantity, waiter.position IS NOT NULL AS waits
-             FROM json_each($1) AS wanted
-             CROSS JOIN reservation ON reservation.order_id = wanted.value
-             CROSS JOIN json_each(reservation.lines) AS line
-             LEFT JOIN waiter ON waiter.book = reservation.book
-                             AND waiter.product_id = line.value ->> 0
-                             AND waiter.position = reservation.position",
-        )
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM json_each($1) AS wanted
+             CROSS JOIN reservation ON reservation.order_id = wanted.value ",
+            lines!()
+        ))
         .bind(bulk::json(orders.iter().map(OrderId::as_str)))
         .fetch_all(&mut *self.0)
         .await

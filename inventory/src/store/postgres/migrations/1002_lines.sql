@@ -8,4 +8,7 @@ FROM (SELECT order_id, json_agg(json_build_array(product_id, quantity) ORDER BY 
       FROM reservation_line GROUP BY order_id) AS asked
 WHERE asked.order_id = reservation.order_id;
 
+-- For the rows that were there only: none comes without its lines.
+ALTER TABLE reservation ALTER COLUMN lines DROP DEFAULT;
+
 DROP TABLE reservation_line;

@@ -1,6 +1,7 @@
 -- What an order asked for lies with its reservation, as in Order's table: it is read and written with
 -- it alone, and a table of its own was one more tree that order ids fall all over.
--- JSON: [[product_id, quantity], ...], sorted by product_id. Never changed.
+-- JSON: [[product_id, quantity], ...], sorted by product_id. Never changed. SQLite wants the default
+-- for the rows that are there.
 ALTER TABLE reservation ADD COLUMN lines TEXT NOT NULL DEFAULT '[]';
 
 UPDATE reservation SET lines = (
